@@ -1,0 +1,56 @@
+/** The client for Node.js: a nodes file, sockets, and the commands. */
+import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Client from "./Client.js"
+import type { GhostDB } from "./GhostDB.js"
+import type { GhostDBOptions } from "./GhostDBConfig.js"
+import type { NodesFileError, NoMoreServers } from "./GhostDBError.js"
+import * as NodesFile from "./NodesFile.js"
+import * as SocketTransport from "./SocketTransport.js"
+
+const platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
+
+const watch = (nodesFile: string) =>
+  NodesFile.isUrl(nodesFile)
+    ? Effect.provide(NodesFile.watchUrl(nodesFile), FetchHttpClient.layer)
+    : Effect.provide(NodesFile.watchFile(nodesFile), platform)
+
+/**
+ * The client of the cluster that a nodes file names: a path, or an `http://` or `https://` URL. The file is watched, the
+ * URL asked every 30 seconds: nodes come and go in one atomic step of the ring, and those that stay keep their health.
+ *
+ * Building the layer connects to no node, unless `requireLive` is set: then it fails with `NoMoreServers` when none
+ * answers. Options that cannot be used are a defect.
+ *
+ * @example
+ * import { NodeRuntime } from "@effect/platform-node"
+ * import { Effect } from "effect"
+ * import { GhostDB, GhostDBLive } from "effect-ghostdb"
+ *
+ * GhostDB.get("AMZN").pipe(
+ *   Effect.tap((quote) => Effect.log(quote)),
+ *   Effect.provide(GhostDBLive("gdb.conf", { attemptTimeout: "300 millis" })),
+ *   NodeRuntime.runMain
+ * )
+ */
+export function GhostDBLive(
+  nodesFile: string,
+  options?: GhostDBOptions & { readonly requireLive?: false }
+): Layer.Layer<GhostDB, NodesFileError>
+export function GhostDBLive(
+  nodesFile: string,
+  options: GhostDBOptions
+): Layer.Layer<GhostDB, NodesFileError | NoMoreServers>
+export function GhostDBLive(
+  nodesFile: string,
+  options?: GhostDBOptions
+): Layer.Layer<GhostDB, NodesFileError | NoMoreServers> {
+  return watch(nodesFile).pipe(
+    Effect.map((watched) => Client.layer({ ...options, ...watched })),
+    Layer.unwrapEffect,
+    Layer.provide(SocketTransport.layer)
+  )
+}
