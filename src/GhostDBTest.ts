@@ -1,0 +1,109 @@
+/** The client over nodes in memory: the same commands, ring, protocol and failure handling, and no network. */
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import * as CacheNode from "./CacheNode.js"
+import * as Client from "./Client.js"
+import type { GhostDB } from "./GhostDB.js"
+import type { GhostDBOptions } from "./GhostDBConfig.js"
+import type { Fault } from "./GhostDBError.js"
+import { Transport } from "./Transport.js"
+
+/** What a {@link TestCluster} is made of. */
+export interface TestClusterOptions extends CacheNode.CacheNodeOptions {
+  /** How many nodes, named `node-1` and so on, or their addresses. Default 3. */
+  readonly nodes?: number | ReadonlyArray<string>
+  /** The options of the client. Here `retry` is to try once by default: a test's clock stands still between attempts. */
+  readonly client?: Omit<GhostDBOptions, "requireLive">
+}
+
+/** The nodes behind a {@link TestCluster}. An address that is not among them is a defect. */
+export interface TestClusterService {
+  /** The addresses, in the order of the ring. */
+  readonly nodes: ReadonlyArray<string>
+  /** The node refuses connections from now on, as a process that has ended. */
+  readonly stop: (node: string) => Effect.Effect<void>
+  /** The node answers again, empty as after a restart unless `keep` is set. */
+  readonly start: (node: string, options?: { readonly keep?: boolean }) => Effect.Effect<void>
+  /** The node itself: its entries, and the requests it has had. */
+  readonly node: (node: string) => Effect.Effect<CacheNode.CacheNode>
+}
+
+const makeCluster = Effect.fnUntraced(function* (
+  addresses: ReadonlyArray<string>,
+  options: CacheNode.CacheNodeOptions
+) {
+  const members = new Map<string, { readonly node: CacheNode.CacheNode; running: boolean }>()
+  for (const address of addresses) members.set(address, { node: yield* CacheNode.make(options), running: true })
+
+  const member = (address: string) =>
+    Effect.suspend(() => {
+      const found = members.get(address)
+      return found === undefined
+        ? Effect.die(new Cause.IllegalArgumentException(`${JSON.stringify(address)} is no node of the test cluster`))
+        : Effect.succeed(found)
+    })
+
+  const refused: Fault = { reason: "Refused", detail: "the node is stopped" }
+  const transport: Context.Tag.Service<Transport> = {
+    connect: () =>
+      Effect.succeed({
+        post: (address, command, body) =>
+          Effect.flatMap(member(address), ({ node, running }) =>
+            running ? node.handle(command, body) : Effect.fail(refused)
+          ),
+        release: () => Effect.void
+      })
+  }
+
+  const cluster: TestClusterService = {
+    nodes: [...members.keys()],
+    stop: (address) =>
+      Effect.map(member(address), (found) => {
+        found.running = false
+      }),
+    start: (address, { keep = false } = {}) =>
+      Effect.flatMap(member(address), (found) => {
+        found.running = true
+        return keep ? Effect.void : found.node.reset
+      }),
+    node: (address) => Effect.map(member(address), ({ node }) => node)
+  }
+  return { cluster, transport }
+})
+
+/**
+ * A cluster in memory that a test can stop, start and look into.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { GhostDB, TestCluster } from "effect-ghostdb"
+ *
+ * const test = Effect.gen(function* () {
+ *   const cluster = yield* TestCluster
+ *   yield* cluster.stop("node-1")
+ *   yield* GhostDB.put("key", "value") // goes to the next live node
+ * }).pipe(Effect.provide(TestCluster.layer({ nodes: 3 })))
+ */
+export class TestCluster extends Context.Tag("effect-ghostdb/TestCluster")<TestCluster, TestClusterService>() {
+  /** A client and its nodes. Entries expire exactly, by the Effect `Clock`: `TestClock` moves them. */
+  static layer({ client, nodes = 3, ...options }: TestClusterOptions = {}): Layer.Layer<GhostDB | TestCluster> {
+    const addresses = typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `node-${i + 1}`) : nodes
+    return Layer.unwrapScoped(
+      Effect.map(makeCluster(addresses, options), ({ cluster, transport }) =>
+        Layer.merge(
+          Client.layer({ retry: Schedule.stop, ...client, nodes: addresses }).pipe(
+            Layer.provide(Layer.succeed(Transport, transport)),
+            Layer.orDie
+          ),
+          Layer.succeed(TestCluster, cluster)
+        )
+      )
+    )
+  }
+}
+
+/** Three nodes in memory. {@link TestCluster} gives a hold of them. */
+export const GhostDBTest: Layer.Layer<GhostDB> = Layer.map(TestCluster.layer(), Context.omit(TestCluster))

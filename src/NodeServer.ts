@@ -1,0 +1,239 @@
+/**
+ * An embedded GhostDB server for Node.js: a {@link CacheNode} behind real HTTP, for tests over the wire, for
+ * development, and for trying a client without installing a server.
+ */
+import * as http from "node:http"
+import * as https from "node:https"
+import type { Socket } from "node:net"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as SynchronizedRef from "effect/SynchronizedRef"
+import * as CacheNode from "./CacheNode.js"
+
+/** How a {@link NodeServer} listens and how its node behaves. */
+export interface NodeServerOptions extends CacheNode.CacheNodeOptions {
+  /** The interface to listen on. Default: `127.0.0.1`. */
+  readonly host?: string | undefined
+  /** The TCP port; 0 lets the system choose a free one. Default: 0. */
+  readonly port?: number | undefined
+  /** Serves HTTPS instead of HTTP. Default: HTTP. */
+  readonly tls?: NodeServerTls | undefined
+}
+
+/** The certificates of an HTTPS server, each in PEM. */
+export interface NodeServerTls {
+  readonly cert: string | Buffer
+  readonly key: string | Buffer
+  /** When given, clients must present a certificate that this authority signed. */
+  readonly ca?: string | Buffer | undefined
+}
+
+/** A server cannot listen: the port is taken or not allowed, the host is not of this machine, or a certificate is bad. */
+export class ServeError extends Schema.TaggedError<ServeError>("effect-ghostdb/ServeError")("ServeError", {
+  host: Schema.String,
+  port: Schema.Number,
+  cause: Schema.Defect
+}) {
+  override get message(): string {
+    const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
+    return `cannot serve GhostDB on ${authority(this.host, this.port)}: ${why}`
+  }
+}
+
+/** A GhostDB node that listens. */
+export interface NodeServer {
+  /** The host and port, as a nodes file would hold them. */
+  readonly address: string
+  readonly port: number
+  /** What the server serves. It lives on while the server is stopped. */
+  readonly node: CacheNode.CacheNode
+  /**
+   * Stops listening and breaks every open connection, answered or not, as when a process is killed. Does nothing while
+   * the server is stopped.
+   */
+  readonly stop: Effect.Effect<void>
+  /**
+   * Listens again on the same port, with an empty node as after a restart of the process; with `keep` the node is as
+   * it was, as after an interruption of the network. Does nothing while the server listens.
+   */
+  readonly start: (options?: { readonly keep?: boolean | undefined }) => Effect.Effect<void, ServeError>
+}
+
+/** A larger request body is not read: the connection is reset, as real servers do. */
+const maxBodyBytes = 4 * 1024 * 1024
+
+const authority = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
+
+interface Listener {
+  readonly port: number
+  readonly close: Effect.Effect<void>
+}
+
+const commandOf = (url: string): string => {
+  const query = url.indexOf("?")
+  const path = query === -1 ? url.slice(1) : url.slice(1, query)
+  if (!path.includes("%")) return path
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
+}
+
+const ignore = () => {}
+
+const requestListener =
+  (
+    handle: (command: string, body: string) => CacheNode.NodeReply,
+    reset: (socket: Socket) => void
+  ): http.RequestListener =>
+  (request, response) => {
+    const chunks: Array<Buffer> = []
+    let bytes = 0
+    // A connection that breaks reports itself on both; there is no one left to answer.
+    request.on("error", ignore)
+    response.on("error", ignore)
+    if (Number(request.headers["content-length"]) > maxBodyBytes) return reset(request.socket)
+    request.on("data", (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes > maxBodyBytes) reset(request.socket)
+      else chunks.push(chunk)
+    })
+    request.on("end", () => {
+      if (bytes > maxBodyBytes) return
+      const body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
+      const reply = handle(commandOf(request.url ?? "/"), String(body))
+      const length = String(Buffer.byteLength(reply.body))
+      response.sendDate = false
+      response.writeHead(
+        reply.status,
+        reply.contentType === undefined
+          ? ["Content-Length", length]
+          : ["Content-Type", reply.contentType, "Content-Length", length]
+      )
+      response.end(reply.body)
+    })
+  }
+
+const listen = (
+  { host, port, tls }: { readonly host: string; readonly port: number; readonly tls: NodeServerTls | undefined },
+  handle: (command: string, body: string) => CacheNode.NodeReply
+): Effect.Effect<Listener, ServeError> =>
+  Effect.async((resume) => {
+    const fail = (cause: unknown) => resume(Effect.fail(new ServeError({ host, port, cause })))
+    const sockets = new Set<Socket>()
+    const listener = requestListener(handle, (socket) => {
+      // Under TLS the request's socket has no reset of its own: the TCP socket below it has.
+      const { remoteAddress, remotePort } = socket
+      for (const tcp of sockets) {
+        if (tcp.remotePort === remotePort && tcp.remoteAddress === remoteAddress) tcp.resetAndDestroy()
+      }
+    })
+    // As the real servers: an idle connection stays open, and a slow request is waited for.
+    const options: http.ServerOptions = { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 }
+    let server: http.Server
+    try {
+      server =
+        tls === undefined
+          ? http.createServer(options, listener)
+          : https.createServer({ ...options, ...tls, requestCert: tls.ca !== undefined }, listener)
+    } catch (cause) {
+      return fail(cause)
+    }
+    server.on("connection", (socket: Socket) => {
+      sockets.add(socket)
+      socket.on("error", ignore)
+      socket.once("close", () => sockets.delete(socket))
+    })
+    server.once("error", fail)
+    server.listen(port, host, () => {
+      server.off("error", fail)
+      // Accepting one connection can fail, with too many files open for one; the server goes on.
+      server.on("error", ignore)
+      const address = server.address()
+      resume(
+        Effect.succeed({
+          port: typeof address === "object" && address !== null ? address.port : port,
+          close: Effect.async<void>((resume) => {
+            server.close(() => resume(Effect.void))
+            for (const socket of sockets) socket.destroy()
+          })
+        })
+      )
+    })
+  })
+
+const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Listener>>): Effect.Effect<void> =>
+  SynchronizedRef.updateEffect(
+    current,
+    Option.match({
+      onNone: () => Effect.succeedNone,
+      onSome: ({ close }) => Effect.as(close, Option.none())
+    })
+  ).pipe(Effect.uninterruptible)
+
+/**
+ * Starts a server, which the scope stops.
+ *
+ * @example
+ * import { Effect } from "effect"
+ * import { NodeServer } from "effect-ghostdb"
+ *
+ * const program = Effect.gen(function* () {
+ *   const server = yield* NodeServer.make({ dialect: "v2", port: 7991 })
+ *   yield* Effect.log(`listening on ${server.address}`)
+ *   yield* Effect.never
+ * }).pipe(Effect.scoped)
+ */
+export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer, ServeError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { host = "127.0.0.1", port: wantedPort = 0, tls } = options
+    const node = yield* CacheNode.make({
+      ...options,
+      raftRole: options.raftRole ?? (() => ({ isLeader: true, leader: authority(host, 11000) }))
+    })
+    // Taken once: the way through the fiber runtime costs more than the whole command.
+    const clock = yield* Effect.clock
+    const handle = (command: string, body: string) => node.unsafeHandle(command, body, clock.unsafeCurrentTimeMillis())
+
+    const listening = listen({ host, port: wantedPort, tls }, handle)
+    const current = yield* Effect.acquireRelease(
+      Effect.flatMap(listening, (listener) => SynchronizedRef.make(Option.some(listener))),
+      stopListening
+    )
+    const port = Option.match(yield* SynchronizedRef.get(current), { onNone: () => wantedPort, onSome: (_) => _.port })
+
+    return {
+      address: authority(host, port),
+      port,
+      node,
+      stop: stopListening(current),
+      start: ({ keep = false } = {}) =>
+        SynchronizedRef.updateEffect(current, (listener) =>
+          Option.isSome(listener)
+            ? Effect.succeed(listener)
+            : Effect.zipRight(keep ? Effect.void : node.reset, Effect.asSome(listen({ host, port, tls }, handle)))
+        ).pipe(Effect.uninterruptible)
+    }
+  })
+
+/** How {@link cluster} makes its servers. */
+export interface NodeServerClusterOptions extends NodeServerOptions {
+  /** How many servers. Default: 3. */
+  readonly nodes?: number | undefined
+  /** The first server's port, the others follow it; 0 lets the system choose each. Default: 0. */
+  readonly port?: number | undefined
+}
+
+/** Starts several servers that know nothing of each other, as the nodes of a ring; the scope stops them all. */
+export const cluster = (
+  options: NodeServerClusterOptions = {}
+): Effect.Effect<ReadonlyArray<NodeServer>, ServeError, Scope.Scope> => {
+  const { nodes = 3, port = 0, ...rest } = options
+  return Effect.forEach(
+    Array.from({ length: nodes }, (_, index) => (port === 0 ? 0 : port + index)),
+    (port) => make({ ...rest, port })
+  )
+}
