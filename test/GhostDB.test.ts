@@ -1,0 +1,16 @@
+import { FetchHttpClient } from "@effect/platform"
+import { Layer } from "effect"
+import { Dialect, TestCluster, Transport } from "effect-ghostdb"
+import { contract } from "./support/contract.js"
+import { overHttp } from "./support/nodes.js"
+
+for (const dialect of Dialect.literals) {
+  contract(`${dialect} nodes in memory`, { dialect, size: 3, layer: TestCluster.layer({ dialect }) })
+  contract(`${dialect} nodes over HTTP`, { dialect, size: 3, layer: overHttp({ nodes: 3, dialect }) })
+}
+
+contract("v2 nodes over layerHttpClient", {
+  dialect: "v2",
+  size: 3,
+  layer: overHttp({ nodes: 3, dialect: "v2" }, {}, Transport.layerHttpClient.pipe(Layer.provide(FetchHttpClient.layer)))
+})
