@@ -6,15 +6,16 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Cluster from "./Cluster.js"
+import * as ClusterState from "./ClusterState.js"
 import { GhostDB, type GhostDBService, type Metrics, type Ttl } from "./GhostDB.js"
 import * as GhostDBConfig from "./GhostDBConfig.js"
 import { type Fault, KeyError, type NodeFailure, type NodesFileError, NoMoreServers } from "./GhostDBError.js"
 import * as NodesFile from "./NodesFile.js"
 import * as Protocol from "./Protocol.js"
-import * as Ring from "./Ring.js"
 import { Transport } from "./Transport.js"
 
 /** {@link GhostDBConfig.GhostDBOptions} and the nodes. */
@@ -114,170 +115,204 @@ const attempt = <A>(
       )
 }
 
-/**
- * All attempts on one node, by the `retry` schedule and for as long as the node is live. `first` is the failure of an
- * attempt that has been made. The outcome comes as an Effect, since a refused key is no failure of the node.
- */
-const persist = <A>(
-  env: Environment,
-  node: string,
-  say: Say<A>,
-  key: string | undefined,
-  first: Fault | undefined
-): Effect.Effect<Effect.Effect<A, KeyError>, NodeFailure> => {
-  let made = first
-  const once = Effect.suspend((): Effect.Effect<Effect.Effect<A, KeyError>, Fault> => {
-    if (made !== undefined) {
-      const failure = made
-      made = undefined
-      return Effect.fail(failure)
-    }
-    return Effect.flatMap(env.cluster.identify(node), (protocol) =>
-      key !== undefined && isRefused(key, protocol)
-        ? Effect.succeed<Effect.Effect<A, KeyError>>(new KeyError({ key, reason: "Empty" }))
-        : attempt(env, node, say(protocol), key).pipe(
-            Effect.tap(() => env.cluster.succeeded(node)),
-            Effect.map(Effect.succeed)
-          )
-    )
-  })
-  return once.pipe(
-    Effect.mapError((fault): NodeFailure => ({ node, ...fault })),
-    Effect.retry({
-      schedule: env.settings.retry,
-      while: () => Effect.map(env.cluster.state, (state) => Cluster.isLive(state, node))
-    })
-  )
+/** A command on its way: what it says, and where it goes as things stand. */
+interface Errand<A> {
+  readonly say: Say<A>
+  readonly route: (state: ClusterState.ClusterState) => ClusterState.Route
+  /** Where it goes while a raft cluster has no leader; it waits for one where this is absent. */
+  readonly withoutLeader?: (state: ClusterState.ClusterState) => ClusterState.Route
+  /** Absent for commands without a key. */
+  readonly key?: string
+  /** The one node that it is for; absent where another node does as well. */
+  readonly only?: string
 }
 
-/** A command on one node and no other: its failure counts against the node. */
-const onNode = <A>(env: Environment, node: string, say: Say<A>): Effect.Effect<A, NodeFailure> => {
-  const tried: Effect.Effect<Effect.Effect<A, KeyError>, NodeFailure> = Effect.catchAll(
-    persist(env, node, say, undefined, undefined),
-    (failure) =>
-      Effect.flatMap(env.cluster.failed(node, failure), (verdict) =>
-        verdict === "again" ? tried : Effect.fail(failure)
-      )
-  )
-  // Without a key there is no KeyError.
-  return Effect.flatMap(tried, Effect.orDie)
-}
-
-/** Gives up at the command's deadline. `current` is the node that is being tried then. */
-const withDeadline =
-  (env: Environment, startedAt: number, failures: ReadonlyArray<NodeFailure>, current: () => string | undefined) =>
-  <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A, E | NoMoreServers> =>
-    Effect.timeoutFail(self, {
-      duration: Math.max(startedAt + env.settings.deadline - env.now(), 0),
-      onTimeout: () => {
-        const node = current()
-        const last: ReadonlyArray<NodeFailure> =
-          node === undefined
-            ? []
-            : [{ node, reason: "Deadline", detail: `no answer within the deadline of ${env.settings.deadline} ms` }]
-        return new NoMoreServers({ failures: [...failures, ...last] })
-      }
-    })
+/** What an errand comes to on one node: its answer, or going on elsewhere. */
+type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
 
 /**
- * The way of a command on a key once it is not straight: the node has not been spoken to yet, an attempt has failed, or
- * there is no live node.
+ * The way of a command once it is not straight: a node has not been spoken to yet, an attempt has failed, or there is no
+ * live node or no leader. `first` is the failure of an attempt that has been made.
  */
-const failover = <A>(
+const pursue = <A>(
   env: Environment,
-  key: string,
-  say: Say<A>,
+  errand: Errand<A>,
   startedAt: number,
   first?: { readonly node: string; readonly fault: Fault }
-): Effect.Effect<A, NoMoreServers | KeyError> =>
+): Outcome<A> =>
   Effect.suspend(() => {
-    const { cluster } = env
+    const { cluster, settings } = env
     const failures: Array<NodeFailure> = []
     let current: string | undefined
     let swept = false
 
-    const next: Effect.Effect<Effect.Effect<A, KeyError>, NoMoreServers> = Effect.flatMap(cluster.state, (state) => {
-      const node = Ring.owner(state.ring, key)
-      if (node !== undefined) return on(node)
-      if (swept) return Effect.fail(new NoMoreServers({ failures: state.topology.dead.map(({ failure }) => failure) }))
-      swept = true
-      current = undefined
-      return Effect.zipRight(cluster.sweep, next)
-    })
+    const giveUp = ({ topology }: ClusterState.ClusterState) => {
+      const dead = topology.dead.filter(({ node }) => errand.only === undefined || errand.only === node)
+      return new NoMoreServers({ failures: dead.length > 0 ? dead.map(({ failure }) => failure) : failures })
+    }
 
-    const on = (node: string, fault?: Fault): Effect.Effect<Effect.Effect<A, KeyError>, NoMoreServers> => {
+    const next: Outcome<A> = Effect.flatMap(cluster.state, (state) => go(state, errand.route(state)))
+
+    const go = (state: ClusterState.ClusterState, route: ClusterState.Route): Outcome<A> => {
+      if (typeof route === "object") return on(route.node, errand.route)
+      current = undefined
+      if (route === "no leader") return elect
+      if (swept || route === "gone") return giveUp(state)
+      swept = true
+      return Effect.zipRight(cluster.sweep, next)
+    }
+
+    const on = (node: string, route: Errand<A>["route"], fault?: Fault): Outcome<A> => {
       current = node
-      return Effect.catchAll(persist(env, node, say, key, fault), (failure) =>
-        Effect.flatMap(cluster.failed(node, failure), (verdict) => {
-          if (verdict === "again") return on(node)
-          failures.push(failure)
-          return verdict === "dead" ? next : Effect.fail(new NoMoreServers({ failures }))
+      return Effect.matchEffect(persist(node, route, fault), {
+        onSuccess: (outcome) => outcome,
+        onFailure: (failure) =>
+          Effect.flatMap(cluster.failed(node, failure), (verdict) => {
+            if (verdict === "again") return on(node, route)
+            failures.push(failure)
+            return verdict === "doubtful" ? new NoMoreServers({ failures }) : next
+          })
+      })
+    }
+
+    /** All attempts on one node, by the `retry` schedule, while the node is live and the way leads to it. */
+    const persist = (node: string, route: Errand<A>["route"], fault: Fault | undefined) => {
+      let made = fault
+      const once = Effect.suspend((): Effect.Effect<Outcome<A>, Fault> => {
+        if (made !== undefined) {
+          const failure = made
+          made = undefined
+          return Effect.fail(failure)
+        }
+        return Effect.flatMap(Effect.zip(cluster.identify(node), cluster.state), ([protocol, state]) => {
+          const to = route(state)
+          if (typeof to !== "object" || to.node !== node) return Effect.succeed(next)
+          if (errand.key !== undefined && isRefused(errand.key, protocol)) {
+            return Effect.succeed<Outcome<A>>(new KeyError({ key: errand.key, reason: "Empty" }))
+          }
+          return attempt(env, node, errand.say(protocol), errand.key).pipe(
+            Effect.tap(() => cluster.succeeded(node)),
+            Effect.map(Effect.succeed)
+          )
+        })
+      })
+      return once.pipe(
+        Effect.mapError((fault): NodeFailure => ({ node, ...fault })),
+        Effect.retry({
+          schedule: settings.retry,
+          while: (failure) =>
+            ClusterState.classify(failure) === "misdirected"
+              ? Effect.succeed(false)
+              : Effect.map(cluster.state, (state) => Cluster.isLive(state, node))
         })
       )
     }
 
-    return (first === undefined ? next : on(first.node, first.fault)).pipe(
-      withDeadline(env, startedAt, failures, () => current),
-      Effect.flatten
-    )
-  })
+    /** Finds the leader; while there is none, a command that can do without goes on, and any other waits. */
+    const elect: Outcome<A> = Effect.flatMap(Effect.zip(cluster.findLeader, cluster.state), ([leader, state]) => {
+      if (Option.isSome(leader)) return next
+      const { withoutLeader } = errand
+      const other = withoutLeader?.(state)
+      if (withoutLeader !== undefined && typeof other === "object") return on(other.node, withoutLeader)
+      for (const { dialect, node } of state.topology.live) {
+        if (Option.contains(dialect, "raft") && failures.every((failure) => failure.node !== node)) {
+          failures.push({ node, reason: "NotLeader", detail: "the raft cluster has no leader" })
+        }
+      }
+      return Effect.flatten(cluster.findLeader).pipe(
+        Effect.retry({
+          schedule: settings.election,
+          while: () => Effect.map(cluster.state, (state) => errand.route(state) === "no leader")
+        }),
+        Effect.ignore,
+        Effect.zipRight(cluster.state),
+        Effect.flatMap((state) => (errand.route(state) === "no leader" ? new NoMoreServers({ failures }) : next))
+      )
+    })
 
-/** A command on a key. Straight on while nothing fails: no schedule, no timer, no look at the clock but one. */
-const keyed = <A>(env: Environment, key: string, say: Say<A>): Effect.Effect<A, NoMoreServers | KeyError> =>
-  Effect.flatMap(env.cluster.state, (state) => {
-    const error = keyError(key)
-    if (error !== undefined) return error
-    const startedAt = env.now()
-    const node = Ring.owner(state.ring, key)
-    const known = node === undefined ? undefined : state.nodes.get(node)
-    if (node === undefined || known === undefined || known.dialect === undefined) {
-      return failover(env, key, say, startedAt)
-    }
-    const protocol = Protocol.forDialect(known.dialect)
-    if (isRefused(key, protocol)) return new KeyError({ key, reason: "Empty" })
-    const straight = attempt(env, node, say(protocol), key)
-    return Effect.catchAll(
-      known.doubts === 0 ? straight : Effect.tap(straight, () => env.cluster.succeeded(node)),
-      (fault) => failover(env, key, say, startedAt, { node, fault })
-    )
-  })
-
-/** A command on every live node at once: what each answered, in the order of the nodes file. */
-const everywhere = <A>(env: Environment, say: Say<A>) =>
-  Effect.suspend(() => {
-    const startedAt = env.now()
-    const failures: Array<NodeFailure> = []
-    const live = Effect.map(env.cluster.state, ({ topology }) => topology.live)
-    return live.pipe(
-      Effect.flatMap((nodes) => (nodes.length > 0 ? Effect.succeed(nodes) : Effect.zipRight(env.cluster.sweep, live))),
-      Effect.flatMap(
-        Effect.forEach(
-          ({ node }) =>
-            onNode(env, node, say).pipe(
-              withDeadline(env, startedAt, [], () => node),
-              Effect.map((answer) => ({ node, answer })),
-              Effect.catchAll((failure) => {
-                failures.push(...("_tag" in failure ? failure.failures : [failure]))
-                return Effect.succeed(undefined)
-              })
-            ),
-          { concurrency: "unbounded" }
-        )
-      ),
-      Effect.flatMap((answers) => {
-        const answered = answers.filter((answer) => answer !== undefined)
-        if (answered.length > 0) return Effect.succeed({ answered, complete: answered.length === answers.length })
-        return failures.length > 0
-          ? Effect.fail(new NoMoreServers({ failures }))
-          : Effect.flatMap(env.cluster.state, ({ topology }) =>
-              Effect.fail(new NoMoreServers({ failures: topology.dead.map(({ failure }) => failure) }))
-            )
+    return (first === undefined ? next : on(first.node, errand.route, first.fault)).pipe(
+      Effect.timeoutFail({
+        duration: Math.max(startedAt + settings.deadline - env.now(), 0),
+        onTimeout: () => {
+          const detail = `no answer within the deadline of ${settings.deadline} ms`
+          const last: ReadonlyArray<NodeFailure> =
+            current === undefined ? [] : [{ node: current, reason: "Deadline", detail }]
+          return new NoMoreServers({ failures: [...failures, ...last] })
+        }
       })
     )
   })
 
+/** A command on a key. Straight on while nothing fails: no schedule, no timer, no look at the clock but one. */
+const keyed = <A>(env: Environment, key: string, access: "read" | "write", say: Say<A>): Outcome<A> =>
+  Effect.flatMap(env.cluster.state, (state) => {
+    const error = keyError(key)
+    if (error !== undefined) return error
+    const startedAt = env.now()
+    const wantsLeader = access === "write" || env.settings.readFrom === "leader"
+    const to = ClusterState.route(state, key, wantsLeader)
+    if (typeof to === "string" || to.dialect === undefined)
+      return pursue(env, errandOf(key, access, wantsLeader, say), startedAt)
+    const protocol = Protocol.forDialect(to.dialect)
+    if (isRefused(key, protocol)) return new KeyError({ key, reason: "Empty" })
+    const straight = attempt(env, to.node, say(protocol), key)
+    return Effect.catchAll(
+      to.doubts === 0 ? straight : Effect.tap(straight, () => env.cluster.succeeded(to.node)),
+      (fault) => pursue(env, errandOf(key, access, wantsLeader, say), startedAt, { node: to.node, fault })
+    )
+  })
+
+const errandOf = <A>(key: string, access: "read" | "write", wantsLeader: boolean, say: Say<A>): Errand<A> => ({
+  say,
+  key,
+  route: (state) => ClusterState.route(state, key, wantsLeader),
+  ...(access === "read" ? { withoutLeader: (state) => ClusterState.route(state, key, false) } : {})
+})
+
+/** A command on one node; on the leader instead, where it is the leader's and the node a raft member. */
+const onNode = <A>(
+  env: Environment,
+  node: string,
+  say: Say<A>,
+  wantsLeader: boolean
+): Effect.Effect<A, NoMoreServers> =>
+  Effect.catchTag(
+    pursue(env, { say, only: node, route: (state) => ClusterState.routeTo(state, node, wantsLeader) }, env.now()),
+    "KeyError",
+    // Without a key there is none.
+    Effect.die
+  )
+
+/** A command on every live node at once: what each answered, in the order of the nodes file. */
+const everywhere = <A>(env: Environment, say: Say<A>, wantsLeader: boolean) => {
+  const live = Effect.map(env.cluster.state, ({ topology }) => topology.live)
+  return live.pipe(
+    Effect.flatMap((nodes) => (nodes.length > 0 ? Effect.succeed(nodes) : Effect.zipRight(env.cluster.sweep, live))),
+    Effect.flatMap(
+      Effect.forEach(
+        ({ node }) => Effect.map(Effect.either(onNode(env, node, say, wantsLeader)), (answer) => ({ node, answer })),
+        { concurrency: "unbounded" }
+      )
+    ),
+    Effect.flatMap((answers) => {
+      const answered = answers.flatMap(({ answer, node }) =>
+        Either.isRight(answer) ? [{ node, answer: answer.right }] : []
+      )
+      if (answered.length > 0) return Effect.succeed({ answered, complete: answered.length === answers.length })
+      const failures = answers.flatMap(({ answer }) => (Either.isLeft(answer) ? answer.left.failures : []))
+      return Effect.flatMap(env.cluster.state, ({ topology }) =>
+        Effect.fail(
+          new NoMoreServers({
+            failures: failures.length > 0 ? failures : topology.dead.map(({ failure }) => failure)
+          })
+        )
+      )
+    })
+  )
+}
+
 const metrics = <Row>(env: Environment, say: Say<ReadonlyArray<Row>>): Effect.Effect<Metrics<Row>, NoMoreServers> =>
-  Effect.map(everywhere(env, say), ({ answered }) => ({
+  Effect.map(everywhere(env, say, false), ({ answered }) => ({
     metrics: answered.map(({ answer, node }) => ({ node, data: answer }))
   }))
 
@@ -286,15 +321,15 @@ const service = (env: Environment): GhostDBService => {
     Effect.suspend(() => {
       const lifetime = seconds(ttl)
       const json = stringify(key, value)
-      return keyed(env, key, (protocol) => protocol[command](key, json, lifetime))
+      return keyed(env, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
-    get: (key) => keyed(env, key, (protocol) => protocol.get(key)),
+    get: (key) => keyed(env, key, "read", (protocol) => protocol.get(key)),
     put: (key, value, ttl = forever) => store(key, value, ttl, "put"),
     add: (key, value, ttl = forever) => store(key, value, ttl, "add"),
-    delete: (key) => keyed(env, key, (protocol) => protocol.delete(key)),
+    delete: (key) => keyed(env, key, "write", (protocol) => protocol.delete(key)),
     flush: Effect.map(
-      everywhere(env, (protocol) => protocol.flush),
+      everywhere(env, (protocol) => protocol.flush, true),
       ({ answered, complete }) =>
         complete && answered.every(({ answer }) => answer === "FLUSHED") ? "FLUSHED" : "ERR_FLUSH"
     ),
@@ -304,16 +339,18 @@ const service = (env: Environment): GhostDBService => {
       })
     ),
     nodeSize: (node) =>
-      Effect.flatMap(env.cluster.state, (state) => {
-        const known = state.nodes.get(node)
-        if (known === undefined) return Effect.succeedNone
-        if (known.death !== undefined) return Effect.fail(new NoMoreServers({ failures: [known.death] }))
-        const startedAt = env.now()
-        return onNode(env, node, (protocol) => protocol.nodeSize).pipe(
-          Effect.mapError((failure) => new NoMoreServers({ failures: [failure] })),
-          withDeadline(env, startedAt, [], () => node)
-        )
-      }),
+      Effect.flatMap(env.cluster.state, ({ nodes }) =>
+        nodes.has(node) ? onNode(env, node, (protocol) => protocol.nodeSize, true) : Effect.succeedNone
+      ),
+    leader: Effect.flatMap(env.cluster.state, ({ topology }) =>
+      Effect.zipRight(
+        Effect.forEach(topology.live, ({ node }) => Effect.ignore(env.cluster.identify(node)), {
+          concurrency: "unbounded",
+          discard: true
+        }),
+        env.cluster.findLeader
+      )
+    ),
     getSnitchMetrics: metrics(env, (protocol) => protocol.getSnitchMetrics),
     getWatchdogMetrics: metrics(env, (protocol) => protocol.getWatchdogMetrics),
     topology: env.cluster.topology

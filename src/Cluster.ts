@@ -2,8 +2,10 @@
  * The managed ring: what is known of the cluster in one Ref, the pings that keep it true, and revival. The rules are pure
  * functions in `ClusterState`; here are the effects around them.
  */
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -11,6 +13,7 @@ import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as ClusterState from "./ClusterState.js"
 import type { Settings } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
+import * as NodesFile from "./NodesFile.js"
 import * as Protocol from "./Protocol.js"
 import type { Connections } from "./Transport.js"
 
@@ -20,8 +23,9 @@ import type { Connections } from "./Transport.js"
  * - `dead`: the node is out of the ring, the key's next live owner is to be tried.
  * - `doubtful`: the node stays, the command fails.
  * - `again`: the node speaks another dialect than was thought, the same node is to be tried.
+ * - `elsewhere`: the node does not lead its raft cluster, the leader is to be found.
  */
-export type Verdict = "dead" | "doubtful" | "again"
+export type Verdict = "dead" | "doubtful" | "again" | "elsewhere"
 
 export interface Cluster {
   /** What is known now. */
@@ -36,6 +40,8 @@ export interface Cluster {
   readonly succeeded: (node: string) => Effect.Effect<void>
   /** A command has failed on the node, all its retries included. */
   readonly failed: (node: string, fault: Fault) => Effect.Effect<Verdict>
+  /** Asks the raft members among the live nodes for their leader; callers at the same time share the question. */
+  readonly findLeader: Effect.Effect<Option.Option<string>>
   /** Pings all dead nodes, unless that was done within the last second; callers at the same time share one sweep. */
   readonly sweep: Effect.Effect<void>
 }
@@ -97,7 +103,14 @@ export const make = Effect.fnUntraced(function* (
         transition((self, now) => ClusterState.died(self, node, why, now)),
         "dead" as const
       )
-    if (ClusterState.classify(fault) === "down") return die(fault)
+    const fall = ClusterState.classify(fault)
+    if (fall === "down") return die(fault)
+    if (fall === "misdirected") {
+      return Effect.as(
+        transition((self) => ClusterState.deposed(self, node)),
+        "elsewhere" as const
+      )
+    }
     return Effect.matchEffect(Effect.zip(state, ping(node)), {
       onFailure: () => die(fault),
       onSuccess: ([{ nodes }, dialect]) =>
@@ -113,14 +126,40 @@ export const make = Effect.fnUntraced(function* (
     })
   }
 
-  const flush = (node: string, dialect: Protocol.Dialect) => {
-    const request = Protocol.forDialect(dialect).flush
-    return Effect.filterOrFail(
-      Effect.flatMap(connections.post(node, request.command, request.body), request.decode),
+  const ask = <A>(node: string, request: Protocol.Request<A>) =>
+    Effect.flatMap(connections.post(node, request.command, request.body), request.decode)
+
+  // Members tell the leader's raft address, whose port says nothing of HTTP: its host narrows the choice. The one that
+  // answers what only a leader does is the leader.
+  const searches = yield* RcMap.make({
+    lookup: (_: "leader") =>
+      Effect.gen(function* () {
+        const { topology } = yield* state
+        const members = topology.live.flatMap(({ dialect, node }) => (Option.contains(dialect, "raft") ? [node] : []))
+        const raft = Protocol.forDialect("raft")
+        const told = yield* Effect.forEach(members, (node) => Effect.option(ask(node, raft.getLeader)), {
+          concurrency: "unbounded"
+        })
+        const hosts = new Set(Arr.getSomes(told.map(Option.flatten)).map((address) => hostOf(address, settings.port)))
+        if (hosts.size === 0) return Option.none<string>()
+        const named = members.filter((node) => hosts.has(hostOf(node, settings.port)))
+        const leads = yield* Effect.filter(
+          named.length > 0 ? named : members,
+          (node) => Effect.isSuccess(ask(node, raft.nodeSize)),
+          { concurrency: "unbounded" }
+        )
+        const leader = Arr.head(leads)
+        if (Option.isSome(leader)) yield* transition((self) => ClusterState.led(self, leader.value))
+        return leader
+      })
+  })
+
+  const flush = (node: string, dialect: Protocol.Dialect) =>
+    Effect.filterOrFail(
+      ask(node, Protocol.forDialect(dialect).flush),
       (result) => result === "FLUSHED",
       (): Fault => ({ reason: "BadReply", detail: "the node did not flush" })
     )
-  }
 
   const revive = (node: string) =>
     ping(node).pipe(
@@ -189,9 +228,12 @@ export const make = Effect.fnUntraced(function* (
     identify,
     succeeded: (node) => transition((self) => ClusterState.succeeded(self, node)),
     failed,
+    findLeader: Effect.scoped(RcMap.get(searches, "leader")),
     sweep
   }
 })
+
+const hostOf = (address: string, port: number): string => NodesFile.parseAddress(address, port).host
 
 /** Whether the node is in the ring. */
 export const isLive = (state: ClusterState.ClusterState, node: string): boolean => {
@@ -211,6 +253,17 @@ const logChanges = (before: ClusterState.ClusterState, after: ClusterState.Clust
     } else if (previous.death !== undefined && death === undefined) {
       logs.push(Effect.logInfo("GhostDB node revived").pipe(Effect.annotateLogs({ node, dialect })))
     }
+  }
+  if (after.leader !== undefined && after.leader !== before.leader) {
+    logs.push(Effect.logInfo("GhostDB leader changed").pipe(Effect.annotateLogs({ node: after.leader })))
+  }
+  const { placement } = after.topology
+  if (placement !== before.topology.placement) {
+    logs.push(
+      placement === "mixed"
+        ? Effect.logWarning("GhostDB nodes are mixed: the ring decides which keys are the raft cluster's")
+        : Effect.logDebug("GhostDB placement changed").pipe(Effect.annotateLogs({ placement }))
+    )
   }
   for (const node of before.nodes.keys()) {
     if (!after.nodes.has(node)) logs.push(Effect.logInfo("GhostDB node removed").pipe(Effect.annotateLogs({ node })))

@@ -58,12 +58,23 @@ export interface GhostDBService {
   ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
   /** Removes a key. `NOT_FOUND` where it had no value. */
   readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError>
-  /** Empties every live node, for all its clients. `ERR_FLUSH` when any of them did not flush. */
+  /**
+   * Empties every live node, for all its clients; a raft cluster through its leader. `ERR_FLUSH` when any of them did not
+   * flush.
+   */
   readonly flush: Effect.Effect<FlushResult, NoMoreServers>
   /** Asks every configured node, the dead ones included, and lists those that answer, in the order of the nodes file. */
   readonly ping: Effect.Effect<ReadonlyArray<string>>
-  /** The number of entries in a node; none where the node is not in the cluster or is a v1 server. */
+  /**
+   * The number of entries in a node; none where the node is not in the cluster or is a v1 server. Of a raft member it is
+   * its leader's number: all members hold the same.
+   */
   readonly nodeSize: (node: string) => Effect.Effect<Option.Option<number>, NoMoreServers>
+  /**
+   * The leader of a raft cluster, asked anew; none while there is none, and in clusters of v1 and v2 nodes, which have
+   * none.
+   */
+  readonly leader: Effect.Effect<Option.Option<string>>
   /** System metrics of each live node: memory, collections, goroutines. */
   readonly getSnitchMetrics: Effect.Effect<Metrics<SnitchMetrics>, NoMoreServers>
   /** Application metrics of each live node: requests and their outcomes. Empty for raft nodes, which keep none. */
@@ -116,6 +127,8 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
   static nodeSize(node: string) {
     return Effect.flatMap(GhostDB, (db) => db.nodeSize(node))
   }
+  /** @see {@link GhostDBService.leader} */
+  static readonly leader = Effect.flatMap(GhostDB, (db) => db.leader)
   /** @see {@link GhostDBService.getSnitchMetrics} */
   static readonly getSnitchMetrics = Effect.flatMap(GhostDB, (db) => db.getSnitchMetrics)
   /** @see {@link GhostDBService.getWatchdogMetrics} */

@@ -66,6 +66,17 @@ export interface GhostDBOptions {
   readonly maxReplyBytes?: number
   /** The dialect of the nodes; `"auto"` asks each node by a ping at its first use and at each revival. Default `"auto"`. */
   readonly dialect?: Dialect | "auto"
+  /**
+   * Who answers a `get` in a raft cluster: the `"leader"`, so that a client reads its own writes, or `"any"` live node, by
+   * the ring, which spreads the load and may answer with what was there a moment ago. While there is no leader, any node
+   * answers. Default `"leader"`.
+   */
+  readonly readFrom?: "leader" | "any"
+  /**
+   * When to look again for the leader of a raft cluster while it has none. Default: every 100 ms, until the command's
+   * deadline.
+   */
+  readonly election?: Schedule.Schedule<unknown>
   /** Whether building the layer fails with `NoMoreServers` when no node answers then. Default `false`. */
   readonly requireLive?: boolean
 }
@@ -87,6 +98,8 @@ export interface Settings {
   readonly maxRequestBytes: number
   readonly maxReplyBytes: number
   readonly dialect: Dialect | "auto"
+  readonly readFrom: "leader" | "any"
+  readonly election: Schedule.Schedule<unknown>
   readonly requireLive: boolean
 }
 
@@ -107,6 +120,8 @@ export const defaults: Settings = {
   maxRequestBytes: 4 * 1024 * 1024,
   maxReplyBytes: 64 * 1024 * 1024,
   dialect: "auto",
+  readFrom: "leader",
+  election: Schedule.spaced("100 millis"),
   requireLive: false
 }
 

@@ -131,6 +131,8 @@ export interface Protocol {
   readonly flush: Request<FlushResult>
   /** None where the dialect has no such command. */
   readonly nodeSize: Request<Option.Option<number>>
+  /** The raft address of the leader, `<ip>:<port>`; none while there is none, and in dialects without one. */
+  readonly getLeader: Request<Option.Option<string>>
   readonly getSnitchMetrics: Request<ReadonlyArray<SnitchMetrics>>
   readonly getWatchdogMetrics: Request<ReadonlyArray<WatchdogMetrics>>
 }
@@ -268,6 +270,12 @@ const v1: Protocol = {
     unsent: Option.none(),
     decode: (reply) => (reply.status === 404 ? miss : notOk(reply))
   },
+  getLeader: {
+    command: "getLeader",
+    body: "{}",
+    unsent: Option.none(),
+    decode: (reply) => (reply.status === 404 ? miss : notOk(reply))
+  },
   getSnitchMetrics: { command: "getSnitchMetrics", body: "{}", unsent: [], decode: messageRows(snitchRows) },
   getWatchdogMetrics: { command: "getWatchdogMetrics", body: "{}", unsent: [], decode: messageRows(watchdogRows) }
 }
@@ -334,6 +342,16 @@ const gobj = (dialect: "v2" | "raft", ttlType: "number" | "string"): Protocol =>
         return typeof size === "number" && Number.isSafeInteger(size) && size >= 0
           ? Either.right(Option.some(size))
           : bad("the size is no count")
+      })
+    },
+    getLeader: {
+      command: "getLeader",
+      body: "{}",
+      unsent: Option.none(),
+      decode: envelope((reply) => {
+        if (reply.Error === "INVALID_COMMAND_ERR") return miss
+        if (reply.Status !== 200) return unexpected
+        return reply.Message === "" ? miss : Either.right(Option.some(reply.Message))
       })
     },
     getSnitchMetrics: { command: "getSysMetrics", body: "{}", unsent: [], decode: metrics(snitchRows) },
