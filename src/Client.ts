@@ -1,14 +1,17 @@
 /** The commands: pick a node, attempt, and where that fails, classify and decide. */
 import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import * as Cluster from "./Cluster.js"
 import * as ClusterState from "./ClusterState.js"
 import { GhostDB, type GhostDBService, type Metrics, type Ttl } from "./GhostDB.js"
@@ -16,6 +19,7 @@ import * as GhostDBConfig from "./GhostDBConfig.js"
 import { type Fault, KeyError, type NodeFailure, type NodesFileError, NoMoreServers } from "./GhostDBError.js"
 import * as NodesFile from "./NodesFile.js"
 import * as Protocol from "./Protocol.js"
+import * as Telemetry from "./Telemetry.js"
 import { Transport } from "./Transport.js"
 
 /** {@link GhostDBConfig.GhostDBOptions} and the nodes. */
@@ -31,7 +35,10 @@ interface Environment {
   readonly cluster: Cluster.Cluster
   readonly post: (node: string, command: string, body: string) => Effect.Effect<Protocol.Reply, Fault>
   readonly settings: GhostDBConfig.Settings
-  readonly now: () => number
+  readonly clock: Clock.Clock
+  readonly recorder: (operation: Telemetry.Operation) => Telemetry.Recorder
+  /** Whether a command of the fiber is to have a span. */
+  readonly isTraced: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
 }
 
 /** How a command is said in a node's dialect. */
@@ -105,6 +112,7 @@ const attempt = <A>(
   key: string | undefined
 ): Effect.Effect<A, Fault> => {
   const size = excess(request.body, settings.maxRequestBytes)
+  if (size === undefined) Telemetry.attempted(node)
   return size === undefined
     ? Effect.flatMap(post(node, request.command, request.body), request.decode)
     : Effect.as(
@@ -117,6 +125,7 @@ const attempt = <A>(
 
 /** A command on its way: what it says, and where it goes as things stand. */
 interface Errand<A> {
+  readonly recorder: Telemetry.Recorder
   readonly say: Say<A>
   readonly route: (state: ClusterState.ClusterState) => ClusterState.Route
   /** Where it goes while a raft cluster has no leader; it waits for one where this is absent. */
@@ -137,11 +146,14 @@ type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
 const pursue = <A>(
   env: Environment,
   errand: Errand<A>,
-  startedAt: number,
-  first?: { readonly node: string; readonly fault: Fault }
+  startedAt: bigint,
+  options: { readonly first?: NodeFailure; readonly span?: Tracer.Span } = {}
 ): Outcome<A> =>
   Effect.suspend(() => {
     const { cluster, settings } = env
+    const { first, span } = options
+    const tell = (event: string, attributes: Record<string, unknown>) =>
+      span?.event(event, env.clock.unsafeCurrentTimeNanos(), attributes)
     const failures: Array<NodeFailure> = []
     let current: string | undefined
     let swept = false
@@ -170,7 +182,10 @@ const pursue = <A>(
           Effect.flatMap(cluster.failed(node, failure), (verdict) => {
             if (verdict === "again") return on(node, route)
             failures.push(failure)
-            return verdict === "doubtful" ? new NoMoreServers({ failures }) : next
+            if (verdict === "doubtful") return new NoMoreServers({ failures })
+            Telemetry.failedOver()
+            tell("failover", { "server.address": node, "error.type": failure.reason })
+            return next
           })
       })
     }
@@ -190,6 +205,7 @@ const pursue = <A>(
           if (errand.key !== undefined && isRefused(errand.key, protocol)) {
             return Effect.succeed<Outcome<A>>(new KeyError({ key: errand.key, reason: "Empty" }))
           }
+          tell("attempt", { "server.address": node })
           return attempt(env, node, errand.say(protocol), errand.key).pipe(
             Effect.tap(() => cluster.succeeded(node)),
             Effect.map(Effect.succeed)
@@ -197,7 +213,11 @@ const pursue = <A>(
         })
       })
       return once.pipe(
-        Effect.mapError((fault): NodeFailure => ({ node, ...fault })),
+        Effect.mapError((fault): NodeFailure => {
+          Telemetry.attemptFailed(node, fault.reason)
+          tell("attempt failed", { "server.address": node, "error.type": fault.reason })
+          return { node, ...fault }
+        }),
         Effect.retry({
           schedule: settings.retry,
           while: (failure) =>
@@ -230,39 +250,90 @@ const pursue = <A>(
       )
     })
 
-    return (first === undefined ? next : on(first.node, errand.route, first.fault)).pipe(
+    const { recorder } = errand
+    return (first === undefined ? next : on(first.node, errand.route, first)).pipe(
       Effect.timeoutFail({
-        duration: Math.max(startedAt + settings.deadline - env.now(), 0),
+        duration: Math.max(settings.deadline - elapsed(env, startedAt) * 1000, 0),
         onTimeout: () => {
           const detail = `no answer within the deadline of ${settings.deadline} ms`
           const last: ReadonlyArray<NodeFailure> =
             current === undefined ? [] : [{ node: current, reason: "Deadline", detail }]
           return new NoMoreServers({ failures: [...failures, ...last] })
         }
+      }),
+      Effect.tapBoth({
+        onSuccess: (answer) => Effect.sync(() => recorder.succeeded(answer, elapsed(env, startedAt))),
+        onFailure: ({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, startedAt)))
       })
     )
   })
 
-/** A command on a key. Straight on while nothing fails: no schedule, no timer, no look at the clock but one. */
-const keyed = <A>(env: Environment, key: string, access: "read" | "write", say: Say<A>): Outcome<A> =>
-  Effect.flatMap(env.cluster.state, (state) => {
+/** Seconds since the command began. */
+const elapsed = ({ clock }: Environment, startedAt: bigint): number =>
+  Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9
+
+/** A command with a span: the long way, whose steps are the span's events. */
+const traced = <A>(env: Environment, errand: Errand<A>, startedAt: bigint): Outcome<A> =>
+  Effect.useSpan(
+    `ghostdb ${errand.recorder.operation}`,
+    {
+      kind: "client",
+      captureStackTrace: false,
+      attributes: {
+        "db.system.name": "ghostdb",
+        "db.operation.name": errand.recorder.operation,
+        ...(env.settings.keysInSpans && errand.key !== undefined ? { "ghostdb.key": errand.key } : {})
+      }
+    },
+    (span) =>
+      pursue(env, errand, startedAt, { span }).pipe(
+        Effect.tapError((error) => Effect.sync(() => span.attribute("error.type", error._tag)))
+      )
+  )
+
+/** A command on a key. Straight on while nothing fails: no schedule, no timer, no span. */
+const keyed = <A>(
+  env: Environment,
+  recorder: Telemetry.Recorder,
+  key: string,
+  access: "read" | "write",
+  say: Say<A>
+): Outcome<A> =>
+  Effect.withFiberRuntime((fiber) => {
     const error = keyError(key)
-    if (error !== undefined) return error
-    const startedAt = env.now()
+    if (error !== undefined) return refuse(recorder, error)
+    const startedAt = env.clock.unsafeCurrentTimeNanos()
     const wantsLeader = access === "write" || env.settings.readFrom === "leader"
-    const to = ClusterState.route(state, key, wantsLeader)
-    if (typeof to === "string" || to.dialect === undefined)
-      return pursue(env, errandOf(key, access, wantsLeader, say), startedAt)
-    const protocol = Protocol.forDialect(to.dialect)
-    if (isRefused(key, protocol)) return new KeyError({ key, reason: "Empty" })
-    const straight = attempt(env, to.node, say(protocol), key)
-    return Effect.catchAll(
-      to.doubts === 0 ? straight : Effect.tap(straight, () => env.cluster.succeeded(to.node)),
-      (fault) => pursue(env, errandOf(key, access, wantsLeader, say), startedAt, { node: to.node, fault })
+    if (env.isTraced(fiber)) return traced(env, onKey(recorder, key, access, wantsLeader, say), startedAt)
+    const to = ClusterState.route(env.cluster.unsafeState(), key, wantsLeader)
+    if (typeof to === "string" || to.dialect === undefined) {
+      return pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt)
+    }
+    const { dialect, doubts, node } = to
+    const protocol = Protocol.forDialect(dialect)
+    if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
+    const straight = Effect.map(attempt(env, node, say(protocol), key), (answer) => {
+      recorder.succeeded(answer, elapsed(env, startedAt))
+      return answer
+    })
+    return Effect.catchAll(doubts === 0 ? straight : Effect.tap(straight, () => env.cluster.succeeded(node)), (fault) =>
+      pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, ...fault } })
     )
   })
 
-const errandOf = <A>(key: string, access: "read" | "write", wantsLeader: boolean, say: Say<A>): Errand<A> => ({
+const refuse = (recorder: Telemetry.Recorder, error: KeyError): KeyError => {
+  recorder.failed(error._tag, 0)
+  return error
+}
+
+const onKey = <A>(
+  recorder: Telemetry.Recorder,
+  key: string,
+  access: "read" | "write",
+  wantsLeader: boolean,
+  say: Say<A>
+): Errand<A> => ({
+  recorder,
   say,
   key,
   route: (state) => ClusterState.route(state, key, wantsLeader),
@@ -272,25 +343,37 @@ const errandOf = <A>(key: string, access: "read" | "write", wantsLeader: boolean
 /** A command on one node; on the leader instead, where it is the leader's and the node a raft member. */
 const onNode = <A>(
   env: Environment,
+  recorder: Telemetry.Recorder,
   node: string,
   say: Say<A>,
   wantsLeader: boolean
 ): Effect.Effect<A, NoMoreServers> =>
-  Effect.catchTag(
-    pursue(env, { say, only: node, route: (state) => ClusterState.routeTo(state, node, wantsLeader) }, env.now()),
-    "KeyError",
-    // Without a key there is none.
-    Effect.die
-  )
+  Effect.withFiberRuntime((fiber) => {
+    const errand: Errand<A> = {
+      recorder,
+      say,
+      only: node,
+      route: (state) => ClusterState.routeTo(state, node, wantsLeader)
+    }
+    const startedAt = env.clock.unsafeCurrentTimeNanos()
+    // Without a key there is no KeyError.
+    return Effect.catchTag(
+      env.isTraced(fiber) ? traced(env, errand, startedAt) : pursue(env, errand, startedAt),
+      "KeyError",
+      Effect.die
+    )
+  })
 
 /** A command on every live node at once: what each answered, in the order of the nodes file. */
-const everywhere = <A>(env: Environment, say: Say<A>, wantsLeader: boolean) => {
+const everywhere = <A>(env: Environment, operation: Telemetry.Operation, say: Say<A>, wantsLeader: boolean) => {
+  const recorder = env.recorder(operation)
   const live = Effect.map(env.cluster.state, ({ topology }) => topology.live)
   return live.pipe(
     Effect.flatMap((nodes) => (nodes.length > 0 ? Effect.succeed(nodes) : Effect.zipRight(env.cluster.sweep, live))),
     Effect.flatMap(
       Effect.forEach(
-        ({ node }) => Effect.map(Effect.either(onNode(env, node, say, wantsLeader)), (answer) => ({ node, answer })),
+        ({ node }) =>
+          Effect.map(Effect.either(onNode(env, recorder, node, say, wantsLeader)), (answer) => ({ node, answer })),
         { concurrency: "unbounded" }
       )
     ),
@@ -311,25 +394,36 @@ const everywhere = <A>(env: Environment, say: Say<A>, wantsLeader: boolean) => {
   )
 }
 
-const metrics = <Row>(env: Environment, say: Say<ReadonlyArray<Row>>): Effect.Effect<Metrics<Row>, NoMoreServers> =>
-  Effect.map(everywhere(env, say, false), ({ answered }) => ({
+const metrics = <Row>(
+  env: Environment,
+  operation: "getSnitchMetrics" | "getWatchdogMetrics",
+  say: Say<ReadonlyArray<Row>>
+): Effect.Effect<Metrics<Row>, NoMoreServers> =>
+  Effect.map(everywhere(env, operation, say, false), ({ answered }) => ({
     metrics: answered.map(({ answer, node }) => ({ node, data: answer }))
   }))
 
 const service = (env: Environment): GhostDBService => {
-  const store = (key: string, value: unknown, ttl: Ttl, command: "put" | "add") =>
+  const [get, put, add, remove, size] = [
+    env.recorder("get"),
+    env.recorder("put"),
+    env.recorder("add"),
+    env.recorder("delete"),
+    env.recorder("nodeSize")
+  ]
+  const store = (recorder: Telemetry.Recorder, key: string, value: unknown, ttl: Ttl, command: "put" | "add") =>
     Effect.suspend(() => {
       const lifetime = seconds(ttl)
       const json = stringify(key, value)
-      return keyed(env, key, "write", (protocol) => protocol[command](key, json, lifetime))
+      return keyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
-    get: (key) => keyed(env, key, "read", (protocol) => protocol.get(key)),
-    put: (key, value, ttl = forever) => store(key, value, ttl, "put"),
-    add: (key, value, ttl = forever) => store(key, value, ttl, "add"),
-    delete: (key) => keyed(env, key, "write", (protocol) => protocol.delete(key)),
+    get: (key) => keyed(env, get, key, "read", (protocol) => protocol.get(key)),
+    put: (key, value, ttl = forever) => store(put, key, value, ttl, "put"),
+    add: (key, value, ttl = forever) => store(add, key, value, ttl, "add"),
+    delete: (key) => keyed(env, remove, key, "write", (protocol) => protocol.delete(key)),
     flush: Effect.map(
-      everywhere(env, (protocol) => protocol.flush, true),
+      everywhere(env, "flush", (protocol) => protocol.flush, true),
       ({ answered, complete }) =>
         complete && answered.every(({ answer }) => answer === "FLUSHED") ? "FLUSHED" : "ERR_FLUSH"
     ),
@@ -340,7 +434,7 @@ const service = (env: Environment): GhostDBService => {
     ),
     nodeSize: (node) =>
       Effect.flatMap(env.cluster.state, ({ nodes }) =>
-        nodes.has(node) ? onNode(env, node, (protocol) => protocol.nodeSize, true) : Effect.succeedNone
+        nodes.has(node) ? onNode(env, size, node, (protocol) => protocol.nodeSize, true) : Effect.succeedNone
       ),
     leader: Effect.flatMap(env.cluster.state, ({ topology }) =>
       Effect.zipRight(
@@ -351,8 +445,8 @@ const service = (env: Environment): GhostDBService => {
         env.cluster.findLeader
       )
     ),
-    getSnitchMetrics: metrics(env, (protocol) => protocol.getSnitchMetrics),
-    getWatchdogMetrics: metrics(env, (protocol) => protocol.getWatchdogMetrics),
+    getSnitchMetrics: metrics(env, "getSnitchMetrics", (protocol) => protocol.getSnitchMetrics),
+    getWatchdogMetrics: metrics(env, "getWatchdogMetrics", (protocol) => protocol.getWatchdogMetrics),
     topology: env.cluster.topology
   }
 }
@@ -387,7 +481,15 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const connections = yield* transport.connect(settings)
   const cluster = yield* Cluster.make(nodes, options.changes ?? Stream.empty, connections, settings)
   const clock = yield* Effect.clock
-  const env: Environment = { cluster, post: connections.post, settings, now: () => clock.unsafeCurrentTimeMillis() }
+  const { spans } = settings
+  const env: Environment = {
+    cluster,
+    post: connections.post,
+    settings,
+    clock,
+    recorder: (operation) => Telemetry.recorder(operation, settings.metrics),
+    isTraced: spans === "auto" ? Telemetry.isTraced : () => spans === "always"
+  }
   if (settings.requireLive) {
     const answers = yield* Effect.forEach(nodes, (node) => Effect.either(cluster.ping(node)), {
       concurrency: "unbounded"

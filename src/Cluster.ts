@@ -5,16 +5,18 @@
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as MutableRef from "effect/MutableRef"
 import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
 import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as SubscriptionRef from "effect/SubscriptionRef"
 import * as ClusterState from "./ClusterState.js"
 import type { Settings } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
 import * as NodesFile from "./NodesFile.js"
 import * as Protocol from "./Protocol.js"
+import * as Telemetry from "./Telemetry.js"
 import type { Connections } from "./Transport.js"
 
 /**
@@ -30,6 +32,8 @@ export type Verdict = "dead" | "doubtful" | "again" | "elsewhere"
 export interface Cluster {
   /** What is known now. */
   readonly state: Effect.Effect<ClusterState.ClusterState>
+  /** The same, at once. */
+  readonly unsafeState: () => ClusterState.ClusterState
   /** The topology as it is, then each change of it. */
   readonly topology: Stream.Stream<ClusterState.Topology>
   /** Asks a node for its dialect. Those who ask at the same time share one ping; the state stays as it is. */
@@ -56,28 +60,37 @@ export const make = Effect.fnUntraced(function* (
   settings: Settings
 ): Effect.fn.Return<Cluster, never, Scope.Scope> {
   const fixed = settings.dialect === "auto" ? undefined : settings.dialect
-  const ref = yield* SubscriptionRef.make(
+  // A SubscriptionRef in its parts: commands read the state without an Effect, transitions need no lock, and those who
+  // follow the changes come to an end with the scope.
+  const ref = MutableRef.make(
     ClusterState.make(nodes, {
       replicas: settings.replicas,
       dialect: fixed,
       now: yield* Clock.currentTimeMillis
     })
   )
-  const state = SubscriptionRef.get(ref)
+  const published = yield* Effect.acquireRelease(PubSub.unbounded<ClusterState.ClusterState>(), PubSub.shutdown)
+  const state = Effect.sync(() => MutableRef.get(ref))
+  const states = Stream.unwrapScoped(
+    Effect.map(PubSub.subscribe(published), (later) =>
+      Stream.concat(Stream.succeed(MutableRef.get(ref)), Stream.fromQueue(later))
+    )
+  )
+  yield* Effect.acquireRelease(
+    Effect.sync(() => countNodes(undefined, MutableRef.get(ref))),
+    () => Effect.sync(() => countNodes(MutableRef.get(ref), undefined))
+  )
 
   const transition = (f: (self: ClusterState.ClusterState, now: number) => ClusterState.ClusterState) =>
-    Effect.flatMap(Effect.zip(Clock.currentTimeMillis, state), ([now, current]) =>
-      // A thousand commands that fail on the same node change nothing after the first, and nobody is to be told.
-      f(current, now) === current
-        ? Effect.succeed({ before: current, after: current })
-        : SubscriptionRef.modify(ref, (before) => {
-            const after = f(before, now)
-            return [{ before, after }, after]
-          }).pipe(
-            Effect.tap(({ after, before }) => logChanges(before, after)),
-            Effect.uninterruptible
-          )
-    )
+    Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const before = MutableRef.get(ref)
+      const after = f(before, now)
+      if (after === before) return Effect.succeed({ before, after })
+      MutableRef.set(ref, after)
+      published.unsafeOffer(after)
+      countNodes(before, after)
+      return Effect.as(logChanges(before, after), { before, after })
+    }).pipe(Effect.uninterruptible)
 
   const pings = yield* RcMap.make({
     lookup: (node: string) =>
@@ -190,7 +203,7 @@ export const make = Effect.fnUntraced(function* (
         )
   ).pipe(sweeping.withPermits(1))
 
-  yield* ref.changes.pipe(
+  yield* states.pipe(
     Stream.map(({ topology }) => topology.dead.length > 0),
     Stream.changes,
     Stream.flatMap(
@@ -220,7 +233,8 @@ export const make = Effect.fnUntraced(function* (
 
   return {
     state,
-    topology: ref.changes.pipe(
+    unsafeState: () => MutableRef.get(ref),
+    topology: states.pipe(
       Stream.map(({ topology }) => topology),
       Stream.changesWith((before, after) => before === after)
     ),
@@ -232,6 +246,15 @@ export const make = Effect.fnUntraced(function* (
     sweep
   }
 })
+
+const countNodes = (
+  before: ClusterState.ClusterState | undefined,
+  after: ClusterState.ClusterState | undefined
+): void => {
+  const count = (state: ClusterState.ClusterState | undefined, list: "live" | "dead") =>
+    state?.topology[list].length ?? 0
+  Telemetry.nodesChanged(count(after, "live") - count(before, "live"), count(after, "dead") - count(before, "dead"))
+}
 
 const hostOf = (address: string, port: number): string => NodesFile.parseAddress(address, port).host
 

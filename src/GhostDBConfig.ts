@@ -77,6 +77,20 @@ export interface GhostDBOptions {
    * deadline.
    */
   readonly election?: Schedule.Schedule<unknown>
+  /** Whether commands are counted and timed, as Effect metrics. Default `true`. */
+  readonly metrics?: boolean
+  /**
+   * When a command has a span: `"auto"` where a tracer is installed, `"always"`, or `"never"`. A span costs several times
+   * what the command itself does. Default `"auto"`.
+   */
+  readonly spans?: "auto" | "always" | "never"
+  /** Whether spans hold the key, which may be personal data. Values are never in them. Default `false`. */
+  readonly keysInSpans?: boolean
+  /**
+   * Whether an outage of the cache is a miss: commands answer none, `NOT_STORED`, `NOT_FOUND` or `ERR_FLUSH` instead of
+   * failing with `NoMoreServers`. Each is counted, and one a minute logged. Default `false`.
+   */
+  readonly failOpen?: boolean
   /** Whether building the layer fails with `NoMoreServers` when no node answers then. Default `false`. */
   readonly requireLive?: boolean
 }
@@ -100,6 +114,10 @@ export interface Settings {
   readonly dialect: Dialect | "auto"
   readonly readFrom: "leader" | "any"
   readonly election: Schedule.Schedule<unknown>
+  readonly metrics: boolean
+  readonly spans: "auto" | "always" | "never"
+  readonly keysInSpans: boolean
+  readonly failOpen: boolean
   readonly requireLive: boolean
 }
 
@@ -122,6 +140,10 @@ export const defaults: Settings = {
   dialect: "auto",
   readFrom: "leader",
   election: Schedule.spaced("100 millis"),
+  metrics: true,
+  spans: "auto",
+  keysInSpans: false,
+  failOpen: false,
   requireLive: false
 }
 
@@ -153,10 +175,11 @@ const ranges = {
 }
 
 // The compiler checks these, but for what comes from untyped code.
-const choices: { readonly [name in "protocol" | "onRevival" | "dialect"]: ReadonlyArray<string> } = {
+const choices: { readonly [name in "protocol" | "onRevival" | "dialect" | "readFrom"]: ReadonlyArray<string> } = {
   protocol: ["http", "https"],
   onRevival: ["keep", "flush"],
-  dialect: ["auto", ...Dialect.literals]
+  dialect: ["auto", ...Dialect.literals],
+  readFrom: ["leader", "any"]
 }
 
 /** NaN for what is no duration. */
@@ -188,7 +211,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
       return Either.left(`${name} must be a duration longer than 0 and finite`)
     }
   }
-  for (const name of ["protocol", "onRevival", "dialect"] as const) {
+  for (const name of ["protocol", "onRevival", "dialect", "readFrom"] as const) {
     if (!choices[name].includes(settings[name])) {
       return Either.left(`${name} must be one of ${choices[name].join(", ")}, not ${settings[name]}`)
     }

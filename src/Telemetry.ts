@@ -1,0 +1,148 @@
+/**
+ * What the client tells of its commands: metrics and spans, named after OpenTelemetry's conventions for database clients.
+ *
+ * Metrics are resolved once for each combination of labels: resolving one costs more than encoding a command.
+ */
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import type * as Fiber from "effect/Fiber"
+import * as Metric from "effect/Metric"
+import * as MetricBoundaries from "effect/MetricBoundaries"
+import * as MetricKey from "effect/MetricKey"
+import * as MetricLabel from "effect/MetricLabel"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+
+/** The commands, by their names in the service. */
+export type Operation =
+  | "get"
+  | "put"
+  | "add"
+  | "delete"
+  | "flush"
+  | "nodeSize"
+  | "getSnitchMetrics"
+  | "getWatchdogMetrics"
+
+type Labels = Readonly<Record<string, string>>
+
+const labelled = (labels: Labels) =>
+  MetricKey.taggedWithLabels(
+    Object.entries({ "db.system.name": "ghostdb", ...labels }).map(([name, value]) => MetricLabel.make(name, value))
+  )
+
+const memoize = <A>(make: (label: string) => A) => {
+  const made = new Map<string, A>()
+  return (label: string): A => {
+    let one = made.get(label)
+    if (one === undefined) {
+      one = make(label)
+      made.set(label, one)
+    }
+    return one
+  }
+}
+
+const counter = (name: string, description: string, labels: Labels) =>
+  Metric.fromMetricKey(MetricKey.counter(name, { description, incremental: true }).pipe(labelled(labels)))
+
+/** Seconds: 0.05 ms to 10 s, as the conventions have it, with the lower end that a cache needs. */
+const durations = MetricBoundaries.fromIterable([
+  0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10
+])
+
+/** Tells how commands of one name end. */
+export interface Recorder {
+  readonly operation: Operation
+  readonly succeeded: (answer: unknown, seconds: number) => void
+  /** `errorType` is the tag of the command's error. */
+  readonly failed: (errorType: string, seconds: number) => void
+}
+
+/** What an answer says in a label: `hit`, `miss`, `stored`, `not_stored`, … */
+const outcomeOf = (answer: unknown): string => {
+  if (typeof answer === "string") return answer.toLowerCase()
+  return Option.isOption(answer) ? (answer._tag === "Some" ? "hit" : "miss") : "ok"
+}
+
+const recorderOf = memoize((operation: string) => {
+  const duration = (labels: Labels) =>
+    Metric.fromMetricKey(
+      MetricKey.histogram("db.client.operation.duration", durations, "Time that commands took, retries included").pipe(
+        labelled({ "db.operation.name": operation, unit: "s", ...labels })
+      )
+    )
+  const count = (labels: Labels) =>
+    counter("ghostdb.client.operations", "Commands, by outcome", { "db.operation.name": operation, ...labels })
+  const done = { duration: duration({}), count: memoize((outcome) => count({ "ghostdb.outcome": outcome })) }
+  const failed = memoize((errorType) => ({
+    duration: duration({ "error.type": errorType }),
+    count: count({ "ghostdb.outcome": "error", "error.type": errorType })
+  }))
+  return {
+    succeeded: (answer: unknown, seconds: number) => {
+      done.duration.unsafeUpdate(seconds, [])
+      done.count(outcomeOf(answer)).unsafeUpdate(1, [])
+    },
+    failed: (errorType: string, seconds: number) => {
+      failed(errorType).duration.unsafeUpdate(seconds, [])
+      failed(errorType).count.unsafeUpdate(1, [])
+    }
+  }
+})
+
+const nothing = () => {}
+
+/** The recorder of a command; one that does nothing where metrics are not wanted. */
+export const recorder = (operation: Operation, enabled: boolean): Recorder =>
+  enabled ? { operation, ...recorderOf(operation) } : { operation, succeeded: nothing, failed: nothing }
+
+const attempts = memoize((node) =>
+  counter("ghostdb.client.attempts", "Requests sent to a node, retries included", { "server.address": node })
+)
+const attemptFailures = memoize((node) =>
+  memoize((reason) =>
+    counter("ghostdb.client.attempt.failures", "Attempts that failed, by reason", {
+      "server.address": node,
+      "error.type": reason
+    })
+  )
+)
+const failovers = counter("ghostdb.client.failovers", "Commands that went on to another node", {})
+const nodes = memoize((state) =>
+  Metric.fromMetricKey(
+    MetricKey.counter("ghostdb.client.nodes", { description: "Nodes of all clients, by state" }).pipe(
+      labelled({ "ghostdb.node.state": state })
+    )
+  )
+)
+const io = memoize((direction) =>
+  counter("ghostdb.client.network.io", "Bytes of requests and replies", {
+    "network.io.direction": direction,
+    unit: "By"
+  })
+)
+const sent = io("transmit")
+const received = io("receive")
+
+/** A request goes to a node. */
+export const attempted = (node: string): void => attempts(node).unsafeUpdate(1, [])
+/** It came to nothing. */
+export const attemptFailed = (node: string, reason: string): void => attemptFailures(node)(reason).unsafeUpdate(1, [])
+/** A command leaves a node for another one. */
+export const failedOver = (): void => failovers.unsafeUpdate(1, [])
+/** There are so many more live and dead nodes than before. */
+export const nodesChanged = (live: number, dead: number): void => {
+  if (live !== 0) nodes("live").unsafeUpdate(live, [])
+  if (dead !== 0) nodes("dead").unsafeUpdate(dead, [])
+}
+/** Bytes were written to a socket. */
+export const wrote = (bytes: number): void => sent.unsafeUpdate(bytes, [])
+/** Bytes were read from a socket. */
+export const read = (bytes: number): void => received.unsafeUpdate(bytes, [])
+
+// The tracer that Effect has when none is installed: its spans go nowhere.
+const defaultTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/** Whether spans of the fiber reach anyone. */
+export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.currentTracer !== defaultTracer
