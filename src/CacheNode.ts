@@ -9,8 +9,6 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { LazyArg } from "effect/Function"
-import * as Schedule from "effect/Schedule"
-import type * as Scope from "effect/Scope"
 import { makeDialect, type NodeCommand, type NodeReply } from "./CacheNodeProtocol.js"
 import type { Dialect } from "./Protocol.js"
 
@@ -22,7 +20,10 @@ export interface CacheNodeOptions {
   readonly dialect?: Dialect | undefined
   /** The most entries that the node holds; one more evicts the least recently used. Default: 65536. */
   readonly keyspaceSize?: number | undefined
-  /** The time between two rows of metrics. Default: 5 minutes, as on real servers. */
+  /**
+   * The time between two rows of metrics. Default: 5 minutes, as on real servers. No timer runs: the rows due are added
+   * when the next request comes, so that a row of an idle time has the memory of that later moment.
+   */
   readonly metricsInterval?: Duration.DurationInput | undefined
   /** How many of the latest rows of each kind of metrics are kept. Default: 288, a day of the default interval. */
   readonly metricsHistory?: number | undefined
@@ -111,42 +112,47 @@ const freshOutcomes = () => ({ miss: 0, stored: 0, notStored: 0, removed: 0, not
 
 const timestamp = (nowMillis: number): string => `${new Date(nowMillis).toISOString().slice(0, 19)}Z`
 
-const systemRow = (nowMillis: number): string => {
+/** What a JavaScript runtime can tell of Go's numbers; the others are 0. */
+const systemRow = () => {
   const memory = globalThis.process?.memoryUsage?.()
   const used = memory?.heapUsed ?? 0
   const total = memory?.heapTotal ?? 0
-  return JSON.stringify({
-    Timestamp: timestamp(nowMillis),
-    Alloc: used,
-    TotalAlloc: used,
-    Sys: memory?.rss ?? 0,
-    Lookups: 0,
-    Mallocs: 0,
-    Frees: 0,
-    LiveObjects: 0,
-    HeapAlloc: used,
-    HeapSys: total,
-    HeapIdle: Math.max(0, total - used),
-    HeapInuse: used,
-    HeapReleased: 0,
-    StackInuse: 0,
-    StackSys: 0,
-    GCSys: 0,
-    NextGC: 0,
-    LastGC: 0,
-    PauseTotalNs: 0,
-    NumGC: 0,
-    NumGoroutine: 0
-  })
+  return (nowMillis: number): string =>
+    JSON.stringify({
+      Timestamp: timestamp(nowMillis),
+      Alloc: used,
+      TotalAlloc: used,
+      Sys: memory?.rss ?? 0,
+      Lookups: 0,
+      Mallocs: 0,
+      Frees: 0,
+      LiveObjects: 0,
+      HeapAlloc: used,
+      HeapSys: total,
+      HeapIdle: Math.max(0, total - used),
+      HeapInuse: used,
+      HeapReleased: 0,
+      StackInuse: 0,
+      StackSys: 0,
+      GCSys: 0,
+      NextGC: 0,
+      LastGC: 0,
+      PauseTotalNs: 0,
+      NumGC: 0,
+      NumGoroutine: 0
+    })
 }
+
+const now = Effect.clockWith((clock) => Effect.sync(() => clock.unsafeCurrentTimeMillis()))
 
 /** Go writes a list that nothing was ever added to as `null`. */
 const rowsText = (rows: ReadonlyArray<string>): string => (rows.length === 0 ? "null" : `[${rows.join(",")}]`)
 
 /**
- * Makes a node. Its rows of metrics are recorded in the scope.
+ * Makes a node.
  *
- * Dies when `keyspaceSize` or `metricsHistory` is not a whole number of at least 1.
+ * Dies when `keyspaceSize` or `metricsHistory` is not a whole number of at least 1, or `metricsInterval` is not longer
+ * than nothing.
  *
  * @example
  * import { Effect } from "effect"
@@ -156,9 +162,9 @@ const rowsText = (rows: ReadonlyArray<string>): string => (rows.length === 0 ? "
  *   const node = yield* CacheNode.make({ keyspaceSize: 100 })
  *   yield* node.handle("put", '{"Gobj":{"Key":"AMZN","Value":{"price":3107.3},"TTL":300}}')
  *   return yield* node.entries
- * }).pipe(Effect.scoped)
+ * })
  */
-export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode, never, Scope.Scope> =>
+export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =>
   Effect.gen(function* () {
     const {
       dialect = "v2",
@@ -173,6 +179,8 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode, n
         return yield* Effect.dieMessage(`${name} is a whole number of at least 1, not ${value}`)
       }
     }
+    const interval = Duration.toMillis(metricsInterval)
+    if (interval <= 0) return yield* Effect.dieMessage("metricsInterval is longer than nothing")
     const wire = makeDialect(dialect, replica)
 
     // A Map keeps the order of insertion: the first entry is the least recently used.
@@ -180,8 +188,9 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode, n
     let newest: string | undefined
     let counts = freshCounts()
     let outcomes = freshOutcomes()
-    let systemRows: Array<string> = []
-    let applicationRows: Array<string> = []
+    let systemRows: ReadonlyArray<string> = []
+    let applicationRows: ReadonlyArray<string> = []
+    let nextRow = (yield* now) + interval
 
     const lookup = (key: string, now: number): Entry | undefined => {
       const entry = entries.get(key)
@@ -293,13 +302,6 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode, n
       return command === undefined ? wire.unknownCommand(name) : execute(command, body, now)
     }
 
-    const unsafeHandle = (name: string, body: string, nowMillis: number): NodeReply => {
-      const command = wire.commands.get(name)
-      const reply = answer(name, command, body, nowMillis)
-      const error = replica ? wire.errorDocument(command, body) : ""
-      return error === "" ? reply : { ...reply, body: error + reply.body }
-    }
-
     const applicationRow = (nowMillis: number): string =>
       JSON.stringify({
         Timestamp: timestamp(nowMillis),
@@ -318,16 +320,23 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode, n
         ErrFlush: 0
       })
 
-    const now = Effect.clockWith((clock) => Effect.sync(() => clock.unsafeCurrentTimeMillis()))
+    /** Adds the rows that are due. No request came in between, so the counters are what they were at each row's time. */
+    const recordRows = (nowMillis: number): void => {
+      const due = Math.floor((nowMillis - nextRow) / interval) + 1
+      const kept = Math.min(due, metricsHistory)
+      const times = Array.from({ length: kept }, (_, i) => nextRow + (due - kept + i) * interval)
+      systemRows = [...systemRows, ...times.map(systemRow())].slice(-metricsHistory)
+      applicationRows = [...applicationRows, ...times.map(applicationRow)].slice(-metricsHistory)
+      nextRow += due * interval
+    }
 
-    yield* now.pipe(
-      Effect.map((nowMillis) => {
-        systemRows = [...systemRows, systemRow(nowMillis)].slice(-metricsHistory)
-        applicationRows = [...applicationRows, applicationRow(nowMillis)].slice(-metricsHistory)
-      }),
-      Effect.schedule(Schedule.spaced(metricsInterval)),
-      Effect.forkScoped
-    )
+    const unsafeHandle = (name: string, body: string, nowMillis: number): NodeReply => {
+      if (nowMillis >= nextRow) recordRows(nowMillis)
+      const command = wire.commands.get(name)
+      const reply = answer(name, command, body, nowMillis)
+      const error = replica ? wire.errorDocument(command, body) : ""
+      return error === "" ? reply : { ...reply, body: error + reply.body }
+    }
 
     const clear = Effect.sync(() => entries.clear())
 
@@ -349,11 +358,12 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode, n
       }),
       commandCounts: Effect.sync(() => ({ ...counts })),
       clear,
-      reset: Effect.map(clear, () => {
+      reset: Effect.map(Effect.zipRight(clear, now), (nowMillis) => {
         counts = freshCounts()
         outcomes = freshOutcomes()
         systemRows = []
         applicationRows = []
+        nextRow = nowMillis + interval
       })
     }
   })

@@ -150,7 +150,8 @@ export class HttpReplyParser {
         case "chunk end":
         case "trailers": {
           const end = chunk.indexOf("\r\n", at, "latin1")
-          const length = (end === -1 ? chunk.length : end) - at
+          // Without its end, the last byte may be the end's first.
+          const length = (end === -1 ? chunk.length - 1 : end) - at
           if (length > (this.state === "trailers" ? maxHeadBytes : maxChunkLine)) {
             throw new ReplyError("an overlong line in a chunked body")
           }
@@ -175,7 +176,8 @@ export class HttpReplyParser {
     if (end === -1) {
       checkVersion(text, from)
       const last = text.indexOf("\r\n\r\n", from)
-      if ((last === -1 ? text.length : last) - from > maxHeadBytes) {
+      // Without its end, the last three bytes may be the end's first.
+      if ((last === -1 ? text.length - 3 : last) - from > maxHeadBytes) {
         throw new ReplyError(`a head of more than ${maxHeadBytes} bytes`)
       }
       if (last === -1) return -1

@@ -133,36 +133,36 @@ const listen = (
     })
     // As the real servers: an idle connection stays open, and a slow request is waited for.
     const options: http.ServerOptions = { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 }
-    let server: http.Server
     try {
-      server =
+      const server =
         tls === undefined
           ? http.createServer(options, listener)
           : https.createServer({ ...options, ...tls, requestCert: tls.ca !== undefined }, listener)
-    } catch (cause) {
-      return fail(cause)
-    }
-    server.on("connection", (socket: Socket) => {
-      sockets.add(socket)
-      socket.on("error", ignore)
-      socket.once("close", () => sockets.delete(socket))
-    })
-    server.once("error", fail)
-    server.listen(port, host, () => {
-      server.off("error", fail)
-      // Accepting one connection can fail, with too many files open for one; the server goes on.
-      server.on("error", ignore)
-      const address = server.address()
-      resume(
-        Effect.succeed({
-          port: typeof address === "object" && address !== null ? address.port : port,
-          close: Effect.async<void>((resume) => {
-            server.close(() => resume(Effect.void))
-            for (const socket of sockets) socket.destroy()
+      server.on("connection", (socket: Socket) => {
+        sockets.add(socket)
+        socket.on("error", ignore)
+        socket.once("close", () => sockets.delete(socket))
+      })
+      server.once("error", fail)
+      server.listen(port, host, () => {
+        server.off("error", fail)
+        // Accepting one connection can fail, with too many files open for one; the server goes on.
+        server.on("error", ignore)
+        const address = server.address()
+        resume(
+          Effect.succeed({
+            port: typeof address === "object" && address !== null ? address.port : port,
+            close: Effect.async<void>((resume) => {
+              server.close(() => resume(Effect.void))
+              for (const socket of sockets) socket.destroy()
+            })
           })
-        })
-      )
-    })
+        )
+      })
+    } catch (cause) {
+      // A certificate that cannot be read, a port that is none.
+      fail(cause)
+    }
   })
 
 const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Listener>>): Effect.Effect<void> =>

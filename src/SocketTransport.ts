@@ -15,6 +15,7 @@ import type { Fault } from "./GhostDBError.js"
 import { HttpReplyParser, type ReplyError } from "./HttpReplyParser.js"
 import * as NodesFile from "./NodesFile.js"
 import type { Reply } from "./Protocol.js"
+import * as Telemetry from "./Telemetry.js"
 import { type Connections, faultOfSystemError, Transport, type TransportSettings } from "./Transport.js"
 
 /** A request from the moment it is made until it has its one and only outcome. */
@@ -97,6 +98,8 @@ class Connection {
   private ready = false
   private flushing = false
   private replies = 0
+  /** The bytes written that the metrics know of. */
+  private written = 0
   private retired = false
   private closed = false
 
@@ -127,6 +130,7 @@ class Connection {
       this.flush()
     })
     socket.on("data", (chunk: Buffer) => {
+      this.count(chunk.length)
       const violation = this.parser.push(chunk)
       if (violation !== undefined) this.onViolation(violation)
     })
@@ -195,10 +199,18 @@ class Connection {
     if (this.retired) this.closeIfIdle()
   }
 
+  /** Tells the metrics of what has been read and, since the last time, written. */
+  private count(read: number): void {
+    Telemetry.read(read)
+    Telemetry.wrote(this.socket.bytesWritten - this.written)
+    this.written = this.socket.bytesWritten
+  }
+
   /** Ends every request and closes the connection at once. */
   fail(outcome: Exit.Exit<never, Fault>, first: Exit.Exit<never, Fault> = outcome): void {
     if (this.closed) return
     this.closed = true
+    this.count(0)
     this.socket.destroy()
     const wasReady = this.ready
     for (let slot = this.sent.shift(), next = first; slot !== undefined; slot = this.sent.shift(), next = outcome) {
