@@ -1,6 +1,6 @@
 /** What the nodes tell of themselves, and what the client tells of its commands. */
 import { NodeRuntime } from "@effect/platform-node"
-import { Console, Effect, Metric } from "effect"
+import { Console, Effect, Layer, Metric } from "effect"
 import { GhostDB, layer, NodeServer, SocketTransport } from "effect-ghostdb"
 
 const program = Effect.gen(function* () {
@@ -23,10 +23,7 @@ const program = Effect.gen(function* () {
       const labels = Object.fromEntries(metricKey.tags.map(({ key, value }) => [key, value]))
       yield* Console.log(`  ${labels["db.operation.name"]}, ${labels["ghostdb.outcome"]}: ${metricState.count}`)
     }
-  }).pipe(
-    Effect.provide(layer({ nodes: servers.map(({ address }) => address) })),
-    Effect.provide(SocketTransport.layer)
-  )
+  }).pipe(Effect.provide(Layer.provide(layer({ nodes: servers.map(({ address }) => address) }), SocketTransport.layer)))
 })
 
 program.pipe(Effect.scoped, NodeRuntime.runMain)

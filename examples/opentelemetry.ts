@@ -7,7 +7,7 @@ import {
   PeriodicExportingMetricReader
 } from "@opentelemetry/sdk-metrics"
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
-import { Console, Effect } from "effect"
+import { Console, Effect, Layer } from "effect"
 import { GhostDB, TestCluster } from "effect-ghostdb"
 
 const spans = new InMemorySpanExporter()
@@ -44,7 +44,6 @@ const program = Effect.gen(function* () {
 })
 
 program.pipe(
-  Effect.provide(TestCluster.layer({ nodes: 3, client: { replicas: 100 } })),
-  Effect.provide(Telemetry),
+  Effect.provide(Layer.merge(TestCluster.layer({ nodes: 3, client: { replicas: 100 } }), Telemetry)),
   NodeRuntime.runMain
 )

@@ -36,4 +36,4 @@ const Cache = Layer.unwrapScoped(
   })
 )
 
-program.pipe(Effect.provide(Cache), Effect.provide(NodeContext.layer), NodeRuntime.runMain)
+program.pipe(Effect.provide(Layer.provide(Cache, NodeContext.layer)), NodeRuntime.runMain)

@@ -1,0 +1,21 @@
+/** The nodes of the soak, in a process of their own: started and stopped by messages `[command, index]`. */
+import { NodeRuntime } from "@effect/platform-node"
+import { Effect, Queue } from "effect"
+import { NodeServer } from "effect-ghostdb"
+
+const program = Effect.gen(function* () {
+  const servers = yield* NodeServer.cluster({ nodes: 5 })
+  const messages = yield* Queue.unbounded<readonly ["start" | "stop", number]>()
+  process.on("message", (message: readonly ["start" | "stop", number]) => messages.unsafeOffer(message))
+  process.on("disconnect", () => process.exit(0))
+  process.send?.(servers.map(({ address }) => address))
+  yield* Queue.take(messages).pipe(
+    Effect.flatMap(([command, index]) => {
+      const server = servers[index]
+      return server === undefined ? Effect.void : command === "stop" ? server.stop : server.start()
+    }),
+    Effect.forever
+  )
+})
+
+program.pipe(Effect.scoped, NodeRuntime.runMain)
