@@ -238,8 +238,11 @@ export const routeTo = (self: ClusterState, node: string, wantsLeader: boolean):
   return wantsLeader && state.dialect === "raft" ? routeToLeader(self) : state
 }
 
-const routeToLeader = (self: ClusterState): Route =>
-  (self.leader === undefined ? undefined : self.nodes.get(self.leader)) ?? "no leader"
+/** The leader of the raft members. */
+export const routeToLeader = (self: ClusterState): Route => {
+  const leader = self.leader === undefined ? undefined : self.nodes.get(self.leader)
+  return leader ?? (self.topology.placement === "ring" ? "no node" : "no leader")
+}
 
 /** The nodes file names other nodes now. Those that stay keep all that is known of them. */
 export const reloaded = (

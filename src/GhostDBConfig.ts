@@ -4,6 +4,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import * as Struct from "effect/Struct"
 import type { NodeFailure } from "./GhostDBError.js"
 import { Dialect } from "./Protocol.js"
 
@@ -175,11 +176,13 @@ const ranges = {
 }
 
 // The compiler checks these, but for what comes from untyped code.
-const choices: { readonly [name in "protocol" | "onRevival" | "dialect" | "readFrom"]: ReadonlyArray<string> } = {
-  protocol: ["http", "https"],
-  onRevival: ["keep", "flush"],
-  dialect: ["auto", ...Dialect.literals],
-  readFrom: ["leader", "any"]
+const oneOf = (...known: ReadonlyArray<string>) => known
+const choices = {
+  protocol: oneOf("http", "https"),
+  onRevival: oneOf("keep", "flush"),
+  dialect: oneOf("auto", ...Dialect.literals),
+  readFrom: oneOf("leader", "any"),
+  spans: oneOf("auto", "always", "never")
 }
 
 /** NaN for what is no duration. */
@@ -201,8 +204,8 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
       ])
     )
   }
-  for (const [name, { expected, ok }] of Object.entries(ranges)) {
-    const value = settings[name as keyof typeof ranges]
+  for (const [name, { expected, ok }] of Struct.entries(ranges)) {
+    const value = settings[name]
     if (!ok(value)) return Either.left(`${name} must be ${expected}, not ${value}`)
   }
   for (const name of ["attemptTimeout", "deadline"] as const) {
@@ -211,10 +214,9 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
       return Either.left(`${name} must be a duration longer than 0 and finite`)
     }
   }
-  for (const name of ["protocol", "onRevival", "dialect", "readFrom"] as const) {
-    if (!choices[name].includes(settings[name])) {
-      return Either.left(`${name} must be one of ${choices[name].join(", ")}, not ${settings[name]}`)
-    }
+  for (const [name, known] of Struct.entries(choices)) {
+    const value = settings[name]
+    if (!known.includes(value)) return Either.left(`${name} must be one of ${known.join(", ")}, not ${value}`)
   }
   for (const [name, value] of Object.entries(settings.headers)) {
     if (!headerName.test(name) || !headerValue.test(Redacted.value(value))) {

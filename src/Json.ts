@@ -4,9 +4,15 @@
 export type Json = null | string | number | boolean | ReadonlyArray<Json> | { readonly [key: string]: Json }
 
 /**
- * Checks, member by member, that JSON can hold a value of type `A`, and is `A` then: `put` takes `A & ToJson<A>`-like
- * arguments, so that interfaces (which have no index signature) are accepted. A member that cannot be stored has the type
- * of a message instead, which the compiler shows. Optional members are left out when absent, as by `JSON.stringify`.
+ * The type of the argument that takes a value of type `A` to be stored: `A` itself where JSON can hold it, interfaces
+ * included, which have no index signature and are no {@link Json} for that. Otherwise a type that `A` is not assignable to,
+ * and that says why.
+ */
+export type Storable<A> = [A] extends [Json | ToJson<A>] ? A : Json | ToJson<A>
+
+/**
+ * `A`, with the type of a message in the place of each member that JSON cannot hold. Optional members are left out when
+ * absent and members under a symbol always, as by `JSON.stringify`.
  */
 export type ToJson<A> = [A] extends [Json]
   ? A
@@ -14,11 +20,15 @@ export type ToJson<A> = [A] extends [Json]
     ? Json
     : A extends string | number | boolean | null
       ? A
-      : A extends undefined | bigint | symbol | ((...args: never) => unknown)
+      : A extends undefined | bigint | symbol | AnyFunction
         ? NotJson
         : A extends object
-          ? { readonly [K in keyof A]: K extends symbol ? NotJson : ToJson<A[K]> }
+          ? [keyof A] extends [never]
+            ? Json // of `object`, and of an empty class, nothing is known
+            : { readonly [K in keyof A]: K extends symbol ? (A[K] extends AnyFunction ? NotJson : A[K]) : ToJson<A[K]> }
           : NotJson
+
+type AnyFunction = ((...args: never) => unknown) | (abstract new (...args: never) => unknown)
 
 /** The type of a value that JSON cannot hold: `undefined`, functions, bigints, symbols. */
 export interface NotJson {
