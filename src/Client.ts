@@ -1,4 +1,5 @@
 /** The commands: pick a node, attempt, and where that fails, classify and decide. */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
@@ -9,11 +10,13 @@ import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import * as Cluster from "./Cluster.js"
 import * as ClusterState from "./ClusterState.js"
+import * as FailOpen from "./FailOpen.js"
 import { GhostDB, type GhostDBService, type Metrics, type Ttl } from "./GhostDB.js"
 import * as GhostDBConfig from "./GhostDBConfig.js"
 import { type Fault, KeyError, type NodeFailure, type NodesFileError, NoMoreServers } from "./GhostDBError.js"
@@ -104,23 +107,29 @@ const excess = (body: string, limit: number): number | undefined => {
   return size > limit ? size : undefined
 }
 
-/** One attempt on one node. A request that is too large is answered without any node. */
+/**
+ * One attempt on one node. A request that is too large is answered without any node, and so does not count as a success
+ * of a `doubted` one.
+ */
 const attempt = <A>(
-  { post, settings }: Environment,
+  { cluster, post, settings }: Environment,
   node: string,
   request: Protocol.Request<A>,
-  key: string | undefined
+  key: string | undefined,
+  doubted: boolean
 ): Effect.Effect<A, Fault> => {
   const size = excess(request.body, settings.maxRequestBytes)
-  if (size === undefined) Telemetry.attempted(node)
-  return size === undefined
-    ? Effect.flatMap(post(node, request.command, request.body), request.decode)
-    : Effect.as(
-        Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
-          Effect.annotateLogs({ command: request.command, key, bytes: size, maxRequestBytes: settings.maxRequestBytes })
-        ),
-        request.unsent
-      )
+  if (size === undefined) {
+    Telemetry.attempted(node)
+    const answer = Effect.flatMap(post(node, request.command, request.body), request.decode)
+    return doubted ? Effect.tap(answer, () => cluster.succeeded(node)) : answer
+  }
+  return Effect.as(
+    Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
+      Effect.annotateLogs({ command: request.command, key, bytes: size, maxRequestBytes: settings.maxRequestBytes })
+    ),
+    request.unsent
+  )
 }
 
 /** A command on its way: what it says, and where it goes as things stand. */
@@ -156,7 +165,18 @@ const pursue = <A>(
       span?.event(event, env.clock.unsafeCurrentTimeNanos(), attributes)
     const failures: Array<NodeFailure> = []
     let current: string | undefined
+    /** The last failure of an attempt on the current node. */
+    let last: NodeFailure | undefined
     let swept = false
+    /** The last node to refuse what a leader does. */
+    let refusedBy: string | undefined
+    let election: Schedule.ScheduleDriver<unknown> | undefined
+
+    /** A node's failure that repeats itself while a command waits is told once. */
+    const note = (failure: NodeFailure) => {
+      if (failures.every(({ node, reason }) => node !== failure.node || reason !== failure.reason))
+        failures.push(failure)
+    }
 
     const giveUp = ({ topology }: ClusterState.ClusterState) => {
       const dead = topology.dead.filter(({ node }) => errand.only === undefined || errand.only === node)
@@ -176,12 +196,14 @@ const pursue = <A>(
 
     const on = (node: string, route: Errand<A>["route"], fault?: Fault): Outcome<A> => {
       current = node
+      last = undefined
       return Effect.matchEffect(persist(node, route, fault), {
         onSuccess: (outcome) => outcome,
         onFailure: (failure) =>
           Effect.flatMap(cluster.failed(node, failure), (verdict) => {
             if (verdict === "again") return on(node, route)
-            failures.push(failure)
+            note(failure)
+            if (verdict === "elsewhere") refusedBy = node
             if (verdict === "doubtful") return new NoMoreServers({ failures })
             Telemetry.failedOver()
             tell("failover", { "server.address": node, "error.type": failure.reason })
@@ -206,17 +228,15 @@ const pursue = <A>(
             return Effect.succeed<Outcome<A>>(new KeyError({ key: errand.key, reason: "Empty" }))
           }
           tell("attempt", { "server.address": node })
-          return attempt(env, node, errand.say(protocol), errand.key).pipe(
-            Effect.tap(() => cluster.succeeded(node)),
-            Effect.map(Effect.succeed)
-          )
+          return Effect.map(attempt(env, node, errand.say(protocol), errand.key, true), Effect.succeed)
         })
       })
       return once.pipe(
         Effect.mapError((fault): NodeFailure => {
           Telemetry.attemptFailed(node, fault.reason)
           tell("attempt failed", { "server.address": node, "error.type": fault.reason })
-          return { node, ...fault }
+          last = { node, ...fault }
+          return last
         }),
         Effect.retry({
           schedule: settings.retry,
@@ -230,37 +250,45 @@ const pursue = <A>(
 
     /** Finds the leader; while there is none, a command that can do without goes on, and any other waits. */
     const elect: Outcome<A> = Effect.flatMap(Effect.zip(cluster.findLeader, cluster.state), ([leader, state]) => {
-      if (Option.isSome(leader)) return next
+      if (Option.isSome(leader) && leader.value !== refusedBy) return next
       const { withoutLeader } = errand
       const other = withoutLeader?.(state)
       if (withoutLeader !== undefined && typeof other === "object") return on(other.node, withoutLeader)
       for (const { dialect, node } of state.topology.live) {
-        if (Option.contains(dialect, "raft") && failures.every((failure) => failure.node !== node)) {
-          failures.push({ node, reason: "NotLeader", detail: "the raft cluster has no leader" })
-        }
+        if (Option.contains(dialect, "raft"))
+          note({ node, reason: "NotLeader", detail: "the raft cluster has no leader" })
       }
-      return Effect.flatten(cluster.findLeader).pipe(
-        Effect.retry({
-          schedule: settings.election,
-          while: () => Effect.map(cluster.state, (state) => errand.route(state) === "no leader")
-        }),
-        Effect.ignore,
-        Effect.zipRight(cluster.state),
-        Effect.flatMap((state) => (errand.route(state) === "no leader" ? new NoMoreServers({ failures }) : next))
-      )
+      for (const { failure } of state.topology.dead) note(failure)
+      tell("no leader", {})
+      return Effect.matchEffect(wait, { onFailure: () => new NoMoreServers({ failures }), onSuccess: () => next })
+    })
+
+    /** One step of the `election` schedule; fails at its end. */
+    const wait = Effect.gen(function* () {
+      election ??= yield* Schedule.driver(settings.election)
+      yield* election.next(undefined)
+      refusedBy = undefined
+    })
+
+    const tooLate: Outcome<never> = Effect.suspend(() => {
+      if (current === undefined) {
+        const dead = cluster.unsafeState().topology.dead.map(({ failure }) => failure)
+        return new NoMoreServers({ failures: failures.length > 0 ? failures : dead })
+      }
+      const detail = `no answer within the deadline of ${settings.deadline} ms`
+      failures.push({ node: current, reason: "Deadline", detail })
+      const error = new NoMoreServers({ failures })
+      return last === undefined ? error : Effect.zipRight(cluster.abandoned(current, last), error)
     })
 
     const { recorder } = errand
     return (first === undefined ? next : on(first.node, errand.route, first)).pipe(
-      Effect.timeoutFail({
+      Effect.timeoutTo({
         duration: Math.max(settings.deadline - elapsed(env, startedAt) * 1000, 0),
-        onTimeout: () => {
-          const detail = `no answer within the deadline of ${settings.deadline} ms`
-          const last: ReadonlyArray<NodeFailure> =
-            current === undefined ? [] : [{ node: current, reason: "Deadline", detail }]
-          return new NoMoreServers({ failures: [...failures, ...last] })
-        }
+        onSuccess: Effect.succeed,
+        onTimeout: () => tooLate
       }),
+      Effect.flatten,
       Effect.tapBoth({
         onSuccess: (answer) => Effect.sync(() => recorder.succeeded(answer, elapsed(env, startedAt))),
         onFailure: ({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, startedAt)))
@@ -312,11 +340,11 @@ const keyed = <A>(
     const { dialect, doubts, node } = to
     const protocol = Protocol.forDialect(dialect)
     if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
-    const straight = Effect.map(attempt(env, node, say(protocol), key), (answer) => {
+    const straight = Effect.map(attempt(env, node, say(protocol), key, doubts > 0), (answer) => {
       recorder.succeeded(answer, elapsed(env, startedAt))
       return answer
     })
-    return Effect.catchAll(doubts === 0 ? straight : Effect.tap(straight, () => env.cluster.succeeded(node)), (fault) =>
+    return Effect.catchAll(straight, (fault) =>
       pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, ...fault } })
     )
   })
@@ -340,58 +368,63 @@ const onKey = <A>(
   ...(access === "read" ? { withoutLeader: (state) => ClusterState.route(state, key, false) } : {})
 })
 
+/** A command without a key, for which there is no KeyError. */
+const unkeyed = <A>(env: Environment, errand: Errand<A>, startedAt: bigint): Effect.Effect<A, NoMoreServers> =>
+  Effect.withFiberRuntime((fiber) =>
+    Effect.catchTag(
+      env.isTraced(fiber) ? traced(env, errand, startedAt) : pursue(env, errand, startedAt),
+      "KeyError",
+      Effect.die
+    )
+  )
+
 /** A command on one node; on the leader instead, where it is the leader's and the node a raft member. */
 const onNode = <A>(
   env: Environment,
   recorder: Telemetry.Recorder,
   node: string,
   say: Say<A>,
-  wantsLeader: boolean
+  wantsLeader: boolean,
+  startedAt: bigint
 ): Effect.Effect<A, NoMoreServers> =>
-  Effect.withFiberRuntime((fiber) => {
-    const errand: Errand<A> = {
-      recorder,
-      say,
-      only: node,
-      route: (state) => ClusterState.routeTo(state, node, wantsLeader)
-    }
-    const startedAt = env.clock.unsafeCurrentTimeNanos()
-    // Without a key there is no KeyError.
-    return Effect.catchTag(
-      env.isTraced(fiber) ? traced(env, errand, startedAt) : pursue(env, errand, startedAt),
-      "KeyError",
-      Effect.die
-    )
-  })
+  unkeyed(
+    env,
+    { recorder, say, only: node, route: (state) => ClusterState.routeTo(state, node, wantsLeader) },
+    startedAt
+  )
 
-/** A command on every live node at once: what each answered, in the order of the nodes file. */
+/**
+ * A command on every live node at once: what each answered, in the order of the nodes file. Where it is the leader's, that
+ * answers once for all raft members.
+ */
 const everywhere = <A>(env: Environment, operation: Telemetry.Operation, say: Say<A>, wantsLeader: boolean) => {
   const recorder = env.recorder(operation)
   const live = Effect.map(env.cluster.state, ({ topology }) => topology.live)
-  return live.pipe(
-    Effect.flatMap((nodes) => (nodes.length > 0 ? Effect.succeed(nodes) : Effect.zipRight(env.cluster.sweep, live))),
-    Effect.flatMap(
-      Effect.forEach(
-        ({ node }) =>
-          Effect.map(Effect.either(onNode(env, recorder, node, say, wantsLeader)), (answer) => ({ node, answer })),
-        { concurrency: "unbounded" }
+  const sweep = Effect.timeoutOption(env.cluster.sweep, env.settings.deadline)
+  return Effect.gen(function* () {
+    const startedAt = env.clock.unsafeCurrentTimeNanos()
+    const onLeader = yield* Effect.cached(unkeyed(env, { recorder, say, route: ClusterState.routeToLeader }, startedAt))
+    const tell = (node: string) =>
+      Effect.flatMap(wantsLeader ? Effect.option(env.cluster.identify(node)) : Effect.succeedNone, (protocol) =>
+        Option.exists(protocol, ({ dialect }) => dialect === "raft")
+          ? onLeader
+          : onNode(env, recorder, node, say, wantsLeader, startedAt)
       )
-    ),
-    Effect.flatMap((answers) => {
-      const answered = answers.flatMap(({ answer, node }) =>
-        Either.isRight(answer) ? [{ node, answer: answer.right }] : []
-      )
-      if (answered.length > 0) return Effect.succeed({ answered, complete: answered.length === answers.length })
-      const failures = answers.flatMap(({ answer }) => (Either.isLeft(answer) ? answer.left.failures : []))
-      return Effect.flatMap(env.cluster.state, ({ topology }) =>
-        Effect.fail(
-          new NoMoreServers({
-            failures: failures.length > 0 ? failures : topology.dead.map(({ failure }) => failure)
-          })
-        )
-      )
-    })
-  )
+    let nodes = yield* live
+    if (nodes.length === 0) nodes = yield* Effect.zipRight(sweep, live)
+    const answers = yield* Effect.forEach(
+      nodes,
+      ({ node }) => Effect.map(Effect.either(tell(node)), (answer) => ({ node, answer })),
+      { concurrency: "unbounded" }
+    )
+    const answered = answers.flatMap(({ answer, node }) =>
+      Either.isRight(answer) ? [{ node, answer: answer.right }] : []
+    )
+    if (answered.length > 0) return { answered, complete: answered.length === answers.length }
+    const failures = answers.flatMap(({ answer }) => (Either.isLeft(answer) ? answer.left.failures : []))
+    const dead = env.cluster.unsafeState().topology.dead.map(({ failure }) => failure)
+    return yield* new NoMoreServers({ failures: failures.length > 0 ? Arr.dedupe(failures) : dead })
+  })
 }
 
 const metrics = <Row>(
@@ -434,17 +467,11 @@ const service = (env: Environment): GhostDBService => {
     ),
     nodeSize: (node) =>
       Effect.flatMap(env.cluster.state, ({ nodes }) =>
-        nodes.has(node) ? onNode(env, size, node, (protocol) => protocol.nodeSize, true) : Effect.succeedNone
+        nodes.has(node)
+          ? onNode(env, size, node, (protocol) => protocol.nodeSize, true, env.clock.unsafeCurrentTimeNanos())
+          : Effect.succeedNone
       ),
-    leader: Effect.flatMap(env.cluster.state, ({ topology }) =>
-      Effect.zipRight(
-        Effect.forEach(topology.live, ({ node }) => Effect.ignore(env.cluster.identify(node)), {
-          concurrency: "unbounded",
-          discard: true
-        }),
-        env.cluster.findLeader
-      )
-    ),
+    leader: Effect.map(Effect.timeoutOption(env.cluster.findLeader, env.settings.deadline), Option.flatten),
     getSnitchMetrics: metrics(env, "getSnitchMetrics", (protocol) => protocol.getSnitchMetrics),
     getWatchdogMetrics: metrics(env, "getWatchdogMetrics", (protocol) => protocol.getWatchdogMetrics),
     topology: env.cluster.topology
@@ -478,7 +505,8 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
     { discard: true }
   )
   const transport = yield* Transport
-  const connections = yield* transport.connect(settings)
+  const attemptTimeout = Math.min(settings.attemptTimeout, settings.deadline)
+  const connections = yield* transport.connect({ ...settings, attemptTimeout })
   const cluster = yield* Cluster.make(nodes, options.changes ?? Stream.empty, connections, settings)
   const clock = yield* Effect.clock
   const { spans } = settings
@@ -501,7 +529,7 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
       return yield* new NoMoreServers({ failures })
     }
   }
-  return service(env)
+  return settings.failOpen ? FailOpen.wrap(service(env)) : service(env)
 })
 
 /** {@link make} as a layer. */

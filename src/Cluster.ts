@@ -3,6 +3,7 @@
  * functions in `ClusterState`; here are the effects around them.
  */
 import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as MutableRef from "effect/MutableRef"
@@ -44,13 +45,19 @@ export interface Cluster {
   readonly succeeded: (node: string) => Effect.Effect<void>
   /** A command has failed on the node, all its retries included. */
   readonly failed: (node: string, fault: Fault) => Effect.Effect<Verdict>
-  /** Asks the raft members among the live nodes for their leader; callers at the same time share the question. */
+  /** A command has run out of time between attempts on the node: the same, but there is no time for a ping either. */
+  readonly abandoned: (node: string, fault: Fault) => Effect.Effect<void>
+  /**
+   * Asks the raft members among the live nodes for their leader, unless that came to nothing a moment ago; callers at the
+   * same time share the question.
+   */
   readonly findLeader: Effect.Effect<Option.Option<string>>
   /** Pings all dead nodes, unless that was done within the last second; callers at the same time share one sweep. */
   readonly sweep: Effect.Effect<void>
 }
 
 const minSweepInterval = 1000
+const minSearchInterval = 50
 
 /** The managed ring of `nodes`, which follows `changes`. Revival runs until the scope closes. */
 export const make = Effect.fnUntraced(function* (
@@ -97,7 +104,10 @@ export const make = Effect.fnUntraced(function* (
       Effect.flatMap(connections.post(node, Protocol.ping.command, Protocol.ping.body), Protocol.ping.decode)
   })
   const ping = (node: string) =>
-    Effect.map(Effect.scoped(RcMap.get(pings, node)), (dialect): Protocol.Dialect => fixed ?? dialect)
+    Effect.scoped(RcMap.get(pings, node)).pipe(
+      orElseClosed(() => Effect.fail(closed)),
+      Effect.map((dialect): Protocol.Dialect => fixed ?? dialect)
+    )
 
   const identify = (node: string) =>
     Effect.flatMap(state, ({ nodes }) => {
@@ -110,62 +120,50 @@ export const make = Effect.fnUntraced(function* (
           )
     })
 
+  const die = (node: string, why: Fault) =>
+    Effect.as(
+      transition((self, now) => ClusterState.died(self, node, why, now)),
+      "dead" as const
+    )
+  const doubt = (node: string, fault: Fault) =>
+    Effect.map(
+      transition((self, now) => ClusterState.doubted(self, node, fault, settings.failureThreshold, now)),
+      ({ after }) => (isLive(after, node) ? ("doubtful" as const) : ("dead" as const))
+    )
+
   const failed = (node: string, fault: Fault): Effect.Effect<Verdict> => {
-    const die = (why: Fault) =>
-      Effect.as(
-        transition((self, now) => ClusterState.died(self, node, why, now)),
-        "dead" as const
-      )
     const fall = ClusterState.classify(fault)
-    if (fall === "down") return die(fault)
+    if (fall === "down") return die(node, fault)
     if (fall === "misdirected") {
       return Effect.as(
         transition((self) => ClusterState.deposed(self, node)),
         "elsewhere" as const
       )
     }
-    return Effect.matchEffect(Effect.zip(state, ping(node)), {
-      onFailure: () => die(fault),
-      onSuccess: ([{ nodes }, dialect]) =>
-        nodes.get(node)?.dialect === dialect
-          ? Effect.map(
-              transition((self, now) => ClusterState.doubted(self, node, fault, settings.failureThreshold, now)),
-              ({ after }) => (isLive(after, node) ? "doubtful" : "dead")
-            )
-          : Effect.as(
-              transition((self) => ClusterState.identified(self, node, dialect)),
-              "again" as const
-            )
+    return Effect.flatMap(state, ({ nodes }) => {
+      const known = nodes.get(node)
+      // It has left the cluster, and is none of the client's business any more.
+      if (known === undefined) return Effect.succeed("dead" as const)
+      return Effect.matchEffect(ping(node), {
+        onFailure: () => die(node, fault),
+        onSuccess: (dialect) =>
+          known.dialect === dialect
+            ? doubt(node, fault)
+            : Effect.as(
+                transition((self) => ClusterState.identified(self, node, dialect)),
+                "again" as const
+              )
+      })
     })
+  }
+
+  const abandoned = (node: string, fault: Fault) => {
+    const fall = ClusterState.classify(fault)
+    return fall === "misdirected" ? Effect.void : Effect.asVoid(fall === "down" ? die(node, fault) : doubt(node, fault))
   }
 
   const ask = <A>(node: string, request: Protocol.Request<A>) =>
     Effect.flatMap(connections.post(node, request.command, request.body), request.decode)
-
-  // Members tell the leader's raft address, whose port says nothing of HTTP: its host narrows the choice. The one that
-  // answers what only a leader does is the leader.
-  const searches = yield* RcMap.make({
-    lookup: (_: "leader") =>
-      Effect.gen(function* () {
-        const { topology } = yield* state
-        const members = topology.live.flatMap(({ dialect, node }) => (Option.contains(dialect, "raft") ? [node] : []))
-        const raft = Protocol.forDialect("raft")
-        const told = yield* Effect.forEach(members, (node) => Effect.option(ask(node, raft.getLeader)), {
-          concurrency: "unbounded"
-        })
-        const hosts = new Set(Arr.getSomes(told.map(Option.flatten)).map((address) => hostOf(address, settings.port)))
-        if (hosts.size === 0) return Option.none<string>()
-        const named = members.filter((node) => hosts.has(hostOf(node, settings.port)))
-        const leads = yield* Effect.filter(
-          named.length > 0 ? named : members,
-          (node) => Effect.isSuccess(ask(node, raft.nodeSize)),
-          { concurrency: "unbounded" }
-        )
-        const leader = Arr.head(leads)
-        if (Option.isSome(leader)) yield* transition((self) => ClusterState.led(self, leader.value))
-        return leader
-      })
-  })
 
   const flush = (node: string, dialect: Protocol.Dialect) =>
     Effect.filterOrFail(
@@ -186,8 +184,12 @@ export const make = Effect.fnUntraced(function* (
       Effect.ignore
     )
 
-  const sweepNow = Effect.flatMap(state, ({ topology }) =>
-    Effect.forEach(topology.dead, ({ node }) => revive(node), { concurrency: "unbounded", discard: true })
+  /** Comes to those that were dead when it began. */
+  const sweepNow = Effect.flatMap(state, ({ topology: { dead } }) =>
+    Effect.as(
+      Effect.forEach(dead, ({ node }) => revive(node), { concurrency: "unbounded", discard: true }),
+      dead
+    )
   )
 
   const sweeping = yield* Effect.makeSemaphore(1)
@@ -203,18 +205,78 @@ export const make = Effect.fnUntraced(function* (
         )
   ).pipe(sweeping.withPermits(1))
 
-  yield* states.pipe(
-    Stream.map(({ topology }) => topology.dead.length > 0),
-    Stream.changes,
-    Stream.flatMap(
-      (someDead) => (someDead ? Stream.fromEffect(Effect.schedule(sweepNow, settings.revive)) : Stream.empty),
-      {
-        switch: true
-      }
-    ),
-    Stream.runDrain,
-    Effect.forkScoped
+  /** What raft members answer, as it comes; nothing of those that fail, and of nodes that are none. */
+  const askMembers = <A>(nodes: ReadonlyArray<string>, say: (protocol: Protocol.Protocol) => Protocol.Request<A>) =>
+    Stream.fromIterable(nodes).pipe(
+      Stream.mapEffect(
+        (node) =>
+          identify(node).pipe(
+            Effect.filterOrFail(({ dialect }) => dialect === "raft"),
+            Effect.flatMap((protocol) => ask(node, say(protocol))),
+            Effect.map((answer) => ({ node, answer })),
+            Effect.option
+          ),
+        { concurrency: "unbounded", unordered: true }
+      ),
+      Stream.filterMap((answer) => answer)
+    )
+
+  /** The one that does what only a leader does. */
+  const leading = (nodes: ReadonlyArray<string>) =>
+    Stream.runHead(askMembers(nodes, (protocol) => protocol.nodeSize)).pipe(
+      Effect.flatten,
+      Effect.map(({ node }) => node)
+    )
+
+  let searchAgainAt = Number.NEGATIVE_INFINITY
+  const scope = yield* Effect.scope
+  // Members tell the leader's raft address, whose port says nothing of HTTP: its host says who is asked first.
+  const search = Effect.gen(function* () {
+    const { live } = (yield* state).topology
+    const nodes = live.map(({ node }) => node)
+    const hosts = new Set<string>()
+    const found = yield* askMembers(nodes, (protocol) => protocol.getLeader).pipe(
+      Stream.filterMap(({ answer }) => Option.map(answer, (address) => hostOf(address, settings.port))),
+      Stream.filter((host) => !hosts.has(host)),
+      Stream.tap((host) => Effect.sync(() => hosts.add(host))),
+      Stream.mapEffect((host) => {
+        const [others, named] = Arr.partition(nodes, (node) => hostOf(node, settings.port) === host)
+        return Effect.option(Effect.orElse(leading(named), () => leading(others)))
+      }),
+      Stream.filterMap((leader) => leader),
+      Stream.runHead
+    )
+    if (Option.isSome(found)) {
+      const { after } = yield* transition((self) => ClusterState.led(self, found.value))
+      return Option.fromNullable(after.leader)
+    }
+    // A leader that is no live node may be a dead one that is back.
+    if (hosts.size > 0) yield* Effect.forkIn(sweep, scope)
+    searchAgainAt = (yield* Clock.currentTimeMillis) + minSearchInterval
+    return Option.none()
+  })
+  const searches = yield* RcMap.make({ lookup: (_: "leader") => search })
+  const findLeader = Effect.flatMap(Clock.currentTimeMillis, (now) =>
+    now < searchAgainAt ? Effect.succeedNone : Effect.scoped(RcMap.get(searches, "leader"))
   )
+
+  const deaths = Stream.map(states, ({ topology }) => topology.dead)
+  // The schedule runs from a death until no node is dead, and where it ends, again from the death of another.
+  const revival = (asked: ReadonlyArray<ClusterState.DeadNode>) =>
+    deaths.pipe(
+      Stream.filter((dead) => dead.some(({ failure }) => asked.every((other) => other.failure !== failure))),
+      Stream.runHead,
+      Effect.map(Option.getOrElse(() => asked)),
+      Effect.flatMap((dead) =>
+        Stream.fromSchedule(settings.revive).pipe(
+          Stream.mapEffect(() => sweepNow),
+          Stream.runLast,
+          Effect.map(Option.getOrElse(() => dead)),
+          Effect.raceFirst(Stream.runHead(Stream.filter(deaths, Arr.isEmptyReadonlyArray)).pipe(Effect.as(dead)))
+        )
+      )
+    )
+  yield* Effect.forkScoped(Effect.iterate(Arr.empty<ClusterState.DeadNode>(), { while: () => true, body: revival }))
 
   yield* changes.pipe(
     Stream.runForEach((nodes) =>
@@ -231,6 +293,16 @@ export const make = Effect.fnUntraced(function* (
     Effect.forkScoped
   )
 
+  // Commands that outlive the scope find no node: none waits for one, and none calls one dead.
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      const before = MutableRef.get(ref)
+      const after = ClusterState.make([], { replicas: settings.replicas, dialect: fixed, now: 0 })
+      MutableRef.set(ref, after)
+      countNodes(before, after)
+    })
+  )
+
   return {
     state,
     unsafeState: () => MutableRef.get(ref),
@@ -242,10 +314,21 @@ export const make = Effect.fnUntraced(function* (
     identify,
     succeeded: (node) => transition((self) => ClusterState.succeeded(self, node)),
     failed,
-    findLeader: Effect.scoped(RcMap.get(searches, "leader")),
+    abandoned,
+    findLeader: findLeader.pipe(orElseClosed(() => Effect.succeedNone)),
     sweep
   }
 })
+
+const closed: Fault = { reason: "Reset", detail: "the connection was closed by the client" }
+
+/** An RcMap interrupts those who ask it once its scope has closed: this tells them so instead. */
+const orElseClosed =
+  <B, E2>(other: () => Effect.Effect<B, E2>) =>
+  <A, E>(self: Effect.Effect<A, E>): Effect.Effect<A | B, E | E2> =>
+    Effect.catchSomeCause(self, (cause) =>
+      Cause.isInterruptedOnly(cause) ? Option.some(other()) : Option.none<Effect.Effect<B, E2>>()
+    )
 
 const countNodes = (
   before: ClusterState.ClusterState | undefined,

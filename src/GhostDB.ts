@@ -3,11 +3,15 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Batch from "./Batch.js"
 import type { Topology } from "./ClusterState.js"
+import * as FailOpen from "./FailOpen.js"
 import type { KeyError, NoMoreServers } from "./GhostDBError.js"
-import type { Json, ToJson } from "./Json.js"
+import type { Json, Storable } from "./Json.js"
 import type { DeleteResult, FlushResult, SnitchMetrics, StoreResult, WatchdogMetrics } from "./Protocol.js"
+import * as Store from "./Store.js"
 
 /**
  * How long an entry lives. A number is whole **seconds**, 1 or more, and -1 is for ever; a `Duration` is rounded up to
@@ -40,7 +44,7 @@ export interface GhostDBService {
    */
   readonly put: <A>(
     key: string,
-    value: Json | (A & ToJson<A>),
+    value: Storable<A>,
     ttl?: Ttl
   ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
   /**
@@ -53,7 +57,7 @@ export interface GhostDBService {
    */
   readonly add: <A>(
     key: string,
-    value: Json | (A & ToJson<A>),
+    value: Storable<A>,
     ttl?: Ttl
   ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
   /** Removes a key. `NOT_FOUND` where it had no value. */
@@ -108,11 +112,11 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     return Effect.flatMap(GhostDB, (db) => db.get(key))
   }
   /** @see {@link GhostDBService.put} */
-  static put<A>(key: string, value: Json | (A & ToJson<A>), ttl?: Ttl) {
+  static put<A>(key: string, value: Storable<A>, ttl?: Ttl) {
     return Effect.flatMap(GhostDB, (db) => db.put<A>(key, value, ttl))
   }
   /** @see {@link GhostDBService.add} */
-  static add<A>(key: string, value: Json | (A & ToJson<A>), ttl?: Ttl) {
+  static add<A>(key: string, value: Storable<A>, ttl?: Ttl) {
     return Effect.flatMap(GhostDB, (db) => db.add<A>(key, value, ttl))
   }
   /** @see {@link GhostDBService.delete} */
@@ -135,4 +139,85 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
   static readonly getWatchdogMetrics = Effect.flatMap(GhostDB, (db) => db.getWatchdogMetrics)
   /** @see {@link GhostDBService.topology} */
   static readonly topology = Stream.unwrap(Effect.map(GhostDB, (db) => db.topology))
+
+  /**
+   * A store of the values of a schema: typed commands, and cache-aside. Made without any effect, and best made once.
+   *
+   * @example
+   * import { Effect, Schema } from "effect"
+   * import { GhostDB } from "effect-ghostdb"
+   *
+   * class User extends Schema.Class<User>("User")({ id: Schema.Number, name: Schema.String }) {}
+   *
+   * const users = GhostDB.forSchema(User, { prefix: "user:", ttl: 300, onDecodeError: "miss" })
+   *
+   * const user = (id: number) => users.getOrElse(String(id), Effect.succeed(new User({ id, name: "from the database" })))
+   */
+  static forSchema<A, I, R, D extends Store.OnDecodeError = "fail", X extends Store.Expiry = "server">(
+    schema: Schema.Schema<A, I, R> & Store.JsonEncoded<I>,
+    options?: Store.StoreOptions<D, X>
+  ) {
+    return Store.make(GhostDB, schema, options)
+  }
+
+  /**
+   * {@link Store.Store.getOrElse} for one effect: its value from the cache, or else from itself.
+   *
+   * @example
+   * import { Effect, Schema } from "effect"
+   * import { GhostDB } from "effect-ghostdb"
+   *
+   * const rate = Effect.succeed(1.08).pipe(GhostDB.cached("rate:EUR-USD", { schema: Schema.Number, ttl: 60 }))
+   */
+  static cached<
+    A,
+    I,
+    R,
+    D extends Store.OnDecodeError = "fail",
+    X extends Store.Expiry = "server",
+    O extends Store.OnOutage = "run",
+    F = never,
+    FI = never,
+    FR = never
+  >(key: string, options: Store.CachedOptions<A, I, R, D, X, O, F, FI, FR>) {
+    const { expiry, onDecodeError, schema } = options
+    const store = Store.make<A, I, R, D, X>(GhostDB, schema, { expiry, onDecodeError })
+    return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse<E2, R2, O, F, FI, FR>(key, self, options)
+  }
+
+  /**
+   * Makes the outage of the cache no outage of the effect: within it, commands answer a miss, `NOT_STORED`, `NOT_FOUND` or
+   * `ERR_FLUSH` instead of failing with `NoMoreServers`. Counted in `ghostdb.client.outages`, and logged once a minute.
+   * The option `failOpen` of a layer does so for all that use it.
+   *
+   * @example
+   * import { Effect } from "effect"
+   * import { GhostDB } from "effect-ghostdb"
+   *
+   * const remember = (key: string, value: number) => GhostDB.put(key, value, 60).pipe(GhostDB.failOpen)
+   */
+  static failOpen<A, E, R>(self: Effect.Effect<A, E, R>) {
+    return Effect.flatMap(GhostDB, (db) => Effect.provideService(self, GhostDB, FailOpen.wrap(db)))
+  }
+
+  /** {@link GhostDBService.get} of many keys, pipelined: each key's result, or its error. */
+  static getMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
+    return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.get, options))
+  }
+  /**
+   * {@link GhostDBService.put} of many keys, pipelined: each key's result, or its error. The last of several entries of a
+   * key is stored.
+   */
+  static putMany<E extends readonly [key: string, value: unknown]>(
+    entries: Iterable<E & readonly [key: string, value: Storable<E[1]>]>,
+    options?: Batch.BatchOptions & { readonly ttl?: Ttl | undefined }
+  ) {
+    return Effect.flatMap(GhostDB, (db) =>
+      Batch.forEachEntry(entries, (key, value) => db.put<E[1]>(key, value, options?.ttl), options)
+    )
+  }
+  /** {@link GhostDBService.delete} of many keys, pipelined: each key's result, or its error. */
+  static deleteMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
+    return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.delete, options))
+  }
 }

@@ -9,6 +9,7 @@ import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
@@ -50,13 +51,21 @@ export class Transport extends Context.Tag("effect-ghostdb/Transport")<
  * A transport over any `HttpClient` of `@effect/platform`: for Bun, Deno and edge runtimes, and for users who want the
  * middleware of their own client. It costs many times what the default transport of `GhostDBLive` does.
  *
- * Connections, and with them the `connections` and `tls` options, are the `HttpClient`'s own business.
+ * Connections, and with them the `connections` and `tls` options, are the `HttpClient`'s own business. For options of
+ * `fetch`, provide `FetchHttpClient.RequestInit` to this layer.
  */
 export const layerHttpClient: Layer.Layer<Transport, never, HttpClient.HttpClient> = Layer.effect(
   Transport,
-  Effect.map(HttpClient.HttpClient, (client) => ({
-    connect: (settings) => Effect.succeed(overHttpClient(client, settings))
-  }))
+  Effect.gen(function* () {
+    const client = yield* HttpClient.HttpClient
+    const init = Option.getOrUndefined(yield* Effect.serviceOption(FetchHttpClient.RequestInit))
+    // A redirect answers no command; fetch would follow it with a GET.
+    const withInit = HttpClient.transformResponse(
+      client,
+      Effect.provideService(FetchHttpClient.RequestInit, { ...init, redirect: "manual" })
+    )
+    return { connect: (settings) => Effect.succeed(overHttpClient(withInit, settings)) }
+  })
 )
 
 const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettings): Connections => {
@@ -73,6 +82,8 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
         .pipe(
           Effect.flatMap((response) =>
             response.stream.pipe(
+              // What fetch says of a reply that cannot have a body, such as a 204.
+              Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
               Stream.mapAccumEffect(0, (size, chunk) =>
                 size + chunk.length > settings.maxReplyBytes
                   ? Effect.fail(tooLarge)
@@ -87,16 +98,15 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
           Effect.timeoutFail({
             duration: settings.attemptTimeout,
             onTimeout: (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${settings.attemptTimeout} ms` })
-          }),
-          // A redirect answers no command; fetch would follow it with a GET.
-          Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+          })
         ),
     release: () => Effect.void
   }
 }
 
+/** Clients call it "Decode" when a connection breaks within a body. */
 const faultOf = (error: HttpClientError.HttpClientError): Fault =>
-  error._tag === "RequestError" && error.reason === "Transport"
+  error.reason === "Transport" || error.reason === "Decode"
     ? faultOfSystemError(error.cause)
     : { reason: "BadReply", detail: error.reason }
 
