@@ -9,8 +9,8 @@ export interface BatchOptions {
 }
 
 /**
- * Runs a command for each entry, the last of several of one key, and gathers what came of it, in the order of the keys. It
- * never fails as a whole: a key whose command failed has its error in the map.
+ * Runs a command for each entry, the last of several of one key, and gathers what came of it, in the order of the keys.
+ * It never fails as a whole: a key whose command failed has its error in the map.
  */
 export const forEachEntry = <V, A, E, R>(
   entries: Iterable<readonly [key: string, value: V]>,

@@ -8,9 +8,10 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { LazyArg } from "effect/Function"
+import * as CacheEntries from "./CacheEntries.js"
 import { makeDialect, type NodeCommand, type NodeReply } from "./CacheNodeProtocol.js"
 import type { Dialect } from "./Protocol.js"
+import * as RaftGroup from "./RaftGroup.js"
 
 export type { NodeReply } from "./CacheNodeProtocol.js"
 
@@ -38,16 +39,10 @@ export interface CacheNodeOptions {
    *   `Removed` and `Flushed` stay 0.
    */
   readonly replica?: boolean | undefined
-  /** The node's place in its raft cluster, asked at each request. Default: a cluster of one, led by this node. */
-  readonly raftRole?: LazyArg<RaftRole> | undefined
-}
-
-/** A node's place in a raft cluster. */
-export interface RaftRole {
-  /** Only the leader takes writes, `flush` and `nodeSize`; the others answer these with `Status` 500. */
-  readonly isLeader: boolean
-  /** What `getLeader` answers: the leader's `<ip>:<raft port>`, empty while there is none. */
-  readonly leader: string
+  /** The raft cluster that a `raft` node is a member of. Default: one of its own, which it leads. */
+  readonly raftGroup?: RaftGroup.RaftGroup | undefined
+  /** The host by which `getLeader` names this node; the port is 11000, or the next that is free. Default: `127.0.0.1`. */
+  readonly raftHost?: string | undefined
 }
 
 /** An entry as it stands in a node. */
@@ -75,24 +70,19 @@ export interface CacheNode {
   readonly size: Effect.Effect<number>
   /** Requests since the node was made or last reset, refused ones included. */
   readonly commandCounts: Effect.Effect<CommandCounts>
-  /** Drops all entries. */
+  /** Whether it leads its raft cluster; `false` in other dialects. */
+  readonly isLeader: Effect.Effect<boolean>
+  /** Drops all entries, of this node alone. */
   readonly clear: Effect.Effect<void>
   /** Drops entries, counters and rows of metrics, as when a server's process is restarted. */
   readonly reset: Effect.Effect<void>
+  /** Its server has stopped: a raft cluster goes on without it. What it holds stays. */
+  readonly stop: Effect.Effect<void>
+  /** Its server is back: the node is {@link reset}, or with `keep` as it was. A raft cluster brings it up to date. */
+  readonly start: (options?: { readonly keep?: boolean | undefined }) => Effect.Effect<void>
+  /** It is {@link stop | stopped} for good: a raft cluster doesn't count it any more. */
+  readonly leave: Effect.Effect<void>
 }
-
-interface Entry {
-  readonly value: string
-  readonly expiresAt: number
-}
-
-/** A change of the entries. */
-type Write =
-  | { readonly _tag: "Put" | "Add"; readonly key: string; readonly entry: Entry }
-  | { readonly _tag: "Delete"; readonly key: string }
-  | { readonly _tag: "Flush" }
-
-const singleNode: RaftRole = { isLeader: true, leader: "127.0.0.1:11000" }
 
 const freshCounts = (): { -readonly [Command in keyof CommandCounts]: number } => ({
   get: 0,
@@ -171,7 +161,8 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
       keyspaceSize = 65536,
       metricsHistory = 288,
       metricsInterval = Duration.minutes(5),
-      raftRole = () => singleNode,
+      raftGroup,
+      raftHost = "127.0.0.1",
       replica = false
     } = options
     for (const [name, value] of Object.entries({ keyspaceSize, metricsHistory })) {
@@ -183,55 +174,18 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
     if (interval <= 0) return yield* Effect.dieMessage("metricsInterval is longer than nothing")
     const wire = makeDialect(dialect, replica)
 
-    // A Map keeps the order of insertion: the first entry is the least recently used.
-    const entries = new Map<string, Entry>()
-    let newest: string | undefined
+    const entries = CacheEntries.make(keyspaceSize)
+    const membership =
+      dialect === "raft" ? (raftGroup ?? (yield* RaftGroup.make())).join(entries, raftHost, yield* now) : undefined
     let counts = freshCounts()
     let outcomes = freshOutcomes()
     let systemRows: ReadonlyArray<string> = []
     let applicationRows: ReadonlyArray<string> = []
     let nextRow = (yield* now) + interval
 
-    const lookup = (key: string, now: number): Entry | undefined => {
-      const entry = entries.get(key)
-      if (entry === undefined || entry.expiresAt > now) return entry
-      entries.delete(key)
-      return undefined
-    }
-
-    const store = (key: string, entry: Entry): void => {
-      // Set alone keeps an existing key in its old place; nothing needs to move when it is the newest already.
-      if (key !== newest) entries.delete(key)
-      entries.set(key, entry)
-      newest = key
-      if (entries.size <= keyspaceSize) return
-      const oldest = entries.keys().next().value
-      if (oldest !== undefined) entries.delete(oldest)
-    }
-
     /** The one place where a request changes entries. Tells whether it did. */
-    const apply = (write: Write, now: number): boolean => {
-      switch (write._tag) {
-        case "Put":
-          store(write.key, write.entry)
-          return true
-        case "Add":
-          if (lookup(write.key, now) !== undefined) return false
-          store(write.key, write.entry)
-          return true
-        case "Delete":
-          return lookup(write.key, now) !== undefined && entries.delete(write.key)
-        case "Flush":
-          entries.clear()
-          return true
-      }
-    }
-
-    const sweep = (now: number): void => {
-      for (const [key, entry] of entries) {
-        if (entry.expiresAt <= now) entries.delete(key)
-      }
-    }
+    const apply = (write: CacheEntries.Write, now: number): boolean =>
+      membership === undefined ? entries.apply(write, now) : membership.commit(write, now)
 
     const execute = (command: NodeCommand, body: string, now: number): NodeReply => {
       switch (command) {
@@ -239,12 +193,11 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
           const request = wire.decode(body, false)
           const refused = wire.refuse(request, false)
           if (refused !== undefined) return refused
-          const entry = lookup(request.key, now)
+          const entry = entries.use(request.key, now)
           if (entry === undefined) {
             outcomes.miss++
             return wire.miss(request)
           }
-          if (request.key !== newest) store(request.key, entry)
           return wire.hit(request, entry.value)
         }
         case "put":
@@ -253,7 +206,10 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
           const refused = wire.refuse(request, true)
           if (refused !== undefined) return refused
           const { key, ttl, value } = request
-          const entry: Entry = { value, expiresAt: ttl === -1 ? Number.POSITIVE_INFINITY : now + ttl * 1000 }
+          const entry: CacheEntries.Entry = {
+            value,
+            expiresAt: ttl === -1 ? Number.POSITIVE_INFINITY : now + ttl * 1000
+          }
           if (!apply({ _tag: command === "put" ? "Put" : "Add", key, entry }, now)) {
             outcomes.notStored++
             return wire.notStored
@@ -279,14 +235,13 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
         case "ping":
           return wire.pong
         case "nodeSize":
-          sweep(now)
-          return wire.nodeSize(entries.size)
+          return wire.nodeSize(entries.size(now))
         case "systemMetrics":
           return wire.metrics(rowsText(systemRows))
         case "applicationMetrics":
           return wire.metrics(rowsText(applicationRows))
         case "getLeader":
-          return wire.leader(raftRole().leader)
+          return wire.leader(membership?.leader() ?? "")
       }
     }
 
@@ -296,9 +251,7 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
 
     const answer = (name: string, command: NodeCommand | undefined, body: string, now: number): NodeReply => {
       counts[command ?? "unknown"]++
-      if (dialect === "raft" && leaderOnly(command) && name !== "getAppMetrics" && !raftRole().isLeader) {
-        return wire.notLeader
-      }
+      if (membership?.isLeader() === false && leaderOnly(command) && name !== "getAppMetrics") return wire.notLeader
       return command === undefined ? wire.unknownCommand(name) : execute(command, body, now)
     }
 
@@ -331,6 +284,7 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
     }
 
     const unsafeHandle = (name: string, body: string, nowMillis: number): NodeReply => {
+      membership?.settle(nowMillis)
       if (nowMillis >= nextRow) recordRows(nowMillis)
       const command = wire.commands.get(name)
       const reply = answer(name, command, body, nowMillis)
@@ -338,32 +292,45 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
       return error === "" ? reply : { ...reply, body: error + reply.body }
     }
 
-    const clear = Effect.sync(() => entries.clear())
+    /** Looks at the node, or changes it, as it is now. */
+    const atNow = <A>(f: (nowMillis: number) => A): Effect.Effect<A> =>
+      Effect.map(now, (nowMillis) => {
+        membership?.settle(nowMillis)
+        return f(nowMillis)
+      })
+
+    const start = (keep: boolean) =>
+      atNow((nowMillis) => {
+        if (!keep) {
+          membership?.stop(nowMillis)
+          entries.replace([])
+          counts = freshCounts()
+          outcomes = freshOutcomes()
+          systemRows = []
+          applicationRows = []
+          nextRow = nowMillis + interval
+        }
+        membership?.start(keep, nowMillis)
+      })
 
     return {
       dialect,
       handle: (command, body) => Effect.map(now, (nowMillis) => unsafeHandle(command, body, nowMillis)),
       unsafeHandle,
-      entries: Effect.map(now, (nowMillis) => {
-        sweep(nowMillis)
-        return Array.from(entries, ([key, { expiresAt, value }]) => ({
+      entries: atNow((nowMillis) =>
+        entries.list(nowMillis).map(([key, { expiresAt, value }]) => ({
           key,
           value: dialect === "v1" ? String(JSON.parse(value)) : value,
           expiresAt
         }))
-      }),
-      size: Effect.map(now, (nowMillis) => {
-        sweep(nowMillis)
-        return entries.size
-      }),
+      ),
+      size: atNow(entries.size),
       commandCounts: Effect.sync(() => ({ ...counts })),
-      clear,
-      reset: Effect.map(Effect.zipRight(clear, now), (nowMillis) => {
-        counts = freshCounts()
-        outcomes = freshOutcomes()
-        systemRows = []
-        applicationRows = []
-        nextRow = nowMillis + interval
-      })
+      isLeader: atNow(() => membership?.isLeader() === true),
+      clear: atNow(() => entries.replace([])),
+      reset: start(false),
+      stop: atNow((nowMillis) => membership?.stop(nowMillis)),
+      start: ({ keep = false } = {}) => start(keep),
+      leave: atNow((nowMillis) => membership?.leave(nowMillis))
     }
   })

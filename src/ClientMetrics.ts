@@ -4,7 +4,10 @@ import * as Metric from "effect/Metric"
 const counter = (name: string, description: string) =>
   Metric.counter(`ghostdb.client.${name}`, { description, incremental: true })
 
-/** `ghostdb.client.cache_aside.hits`: lookups that found a value. Callers that share a lookup count once, here and below. */
+/**
+ * `ghostdb.client.cache_aside.hits`: lookups that found a value. Callers that share a lookup count once, here and
+ * below.
+ */
 export const cacheAsideHits = counter("cache_aside.hits", "Cache-aside lookups that found a value")
 
 /** `ghostdb.client.cache_aside.stale_hits`: lookups answered with a stale value while it is refreshed. */

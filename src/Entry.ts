@@ -22,7 +22,7 @@ const Exact = Schema.Union(
   Schema.Struct({ value: Schema.Unknown, expiresAt: ExpiresAt }),
   Schema.Struct({ failure: Schema.Unknown, expiresAt: ExpiresAt })
 )
-// Without `exact` an absent `value` would pass as undefined.
+// Without `exact` an absent `value` would pass as undefined, and each failure for a value.
 const decodeExact = Schema.decodeUnknownEither(Exact, { exact: true })
 
 /** An entry of an exact store, its value or failure still encoded. `expiresAt` is `Infinity` for never. */

@@ -11,11 +11,14 @@ import * as Outage from "./Outage.js"
  * `ghostdb.client.outages`; one a minute is logged.
  */
 export const wrap = (db: GhostDBService): GhostDBService => {
+  // One wrapper per client: who shares work does so by the client.
+  const known = wrapped.get(db)
+  if (known !== undefined) return known
   const otherwise =
     <B>(answer: B) =>
     <A, E>(self: Effect.Effect<A, E | NoMoreServers>): Effect.Effect<A | B, Exclude<E, NoMoreServers>> =>
       Effect.catchIf(self, isOutage, (error) => Effect.as(Outage.note(db, error), answer))
-  return {
+  const open: GhostDBService = {
     get: (key) => otherwise(Option.none())(db.get(key)),
     put: (key, value, ttl) => otherwise("NOT_STORED" as const)(db.put(key, value, ttl)),
     add: (key, value, ttl) => otherwise("NOT_STORED" as const)(db.add(key, value, ttl)),
@@ -28,7 +31,11 @@ export const wrap = (db: GhostDBService): GhostDBService => {
     getWatchdogMetrics: otherwise({ metrics: [] })(db.getWatchdogMetrics),
     topology: db.topology
   }
+  wrapped.set(db, open)
+  return open
 }
+
+const wrapped = new WeakMap<GhostDBService, GhostDBService>()
 
 const isOutage = (error: unknown): error is NoMoreServers =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "NoMoreServers"

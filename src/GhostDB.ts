@@ -42,11 +42,7 @@ export interface GhostDBService {
    *
    * @param ttl default -1: the entry never expires
    */
-  readonly put: <A>(
-    key: string,
-    value: Storable<A>,
-    ttl?: Ttl
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
+  readonly put: <A>(key: string, value: Storable<A>, ttl?: Ttl) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
   /**
    * Stores a value where the key has none; `NOT_STORED` where it has.
    *
@@ -55,11 +51,7 @@ export interface GhostDBService {
    *
    * @param ttl default -1: the entry never expires
    */
-  readonly add: <A>(
-    key: string,
-    value: Storable<A>,
-    ttl?: Ttl
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
+  readonly add: <A>(key: string, value: Storable<A>, ttl?: Ttl) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
   /** Removes a key. `NOT_FOUND` where it had no value. */
   readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError>
   /**

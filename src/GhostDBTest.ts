@@ -3,16 +3,25 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as CacheNode from "./CacheNode.js"
 import * as Client from "./Client.js"
 import type { GhostDB } from "./GhostDB.js"
-import type { GhostDBOptions } from "./GhostDBConfig.js"
+import { defaults, type GhostDBOptions } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
+import * as NodesFile from "./NodesFile.js"
+import type { Dialect } from "./Protocol.js"
+import * as RaftGroup from "./RaftGroup.js"
 import { Transport } from "./Transport.js"
 
-/** What a {@link TestCluster} is made of. */
-export interface TestClusterOptions extends CacheNode.CacheNodeOptions {
+/**
+ * What a {@link TestCluster} is made of. Its `raft` nodes are the members of one simulated raft cluster. The first of them
+ * leads; `getLeader` names each by the host of its own address.
+ */
+export interface TestClusterOptions
+  extends Omit<CacheNode.CacheNodeOptions, "raftGroup" | "raftHost">,
+    RaftGroup.RaftGroupOptions {
   /** How many nodes, named `node-1` and so on, or their addresses. Default 3. */
   readonly nodes?: number | ReadonlyArray<string>
   /** The options of the client. Here `retry` is to try once by default: a test's clock stands still between attempts. */
@@ -25,18 +34,35 @@ export interface TestClusterService {
   readonly nodes: ReadonlyArray<string>
   /** The node refuses connections from now on, as a process that has ended. */
   readonly stop: (node: string) => Effect.Effect<void>
-  /** The node answers again, empty as after a restart unless `keep` is set. */
-  readonly start: (node: string, options?: { readonly keep?: boolean }) => Effect.Effect<void>
+  /**
+   * The node answers again, empty as after a restart unless `keep` is set. With a `dialect` other than its own it is a new
+   * node in its place, as after an upgrade.
+   */
+  readonly start: (
+    node: string,
+    options?: { readonly keep?: boolean; readonly dialect?: Dialect }
+  ) => Effect.Effect<void>
   /** The node itself: its entries, and the requests it has had. */
   readonly node: (node: string) => Effect.Effect<CacheNode.CacheNode>
+  /** The node that leads the raft cluster; none while there is no leader, and where no node is of that dialect. */
+  readonly leader: Effect.Effect<Option.Option<string>>
+  /** The raft cluster's leader becomes a follower, and after the election time another node leads. */
+  readonly stepDown: Effect.Effect<void>
 }
 
 const makeCluster = Effect.fnUntraced(function* (
   addresses: ReadonlyArray<string>,
-  options: CacheNode.CacheNodeOptions
+  { electionTime, replicationDelay, ...options }: Omit<TestClusterOptions, "nodes" | "client">
 ) {
-  const members = new Map<string, { readonly node: CacheNode.CacheNode; running: boolean }>()
-  for (const address of addresses) members.set(address, { node: yield* CacheNode.make(options), running: true })
+  const raftGroup = yield* RaftGroup.make({ electionTime, replicationDelay })
+  const makeNode = (address: string, dialect: Dialect | undefined) =>
+    CacheNode.make({ ...options, dialect, raftGroup, raftHost: NodesFile.parseAddress(address, defaults.port).host })
+  const members = new Map<string, { node: CacheNode.CacheNode; running: boolean }>()
+  for (const address of addresses) {
+    members.set(address, { node: yield* makeNode(address, options.dialect), running: true })
+  }
+
+  const nodes = [...members.keys()]
 
   const member = (address: string) =>
     Effect.suspend(() => {
@@ -59,17 +85,24 @@ const makeCluster = Effect.fnUntraced(function* (
   }
 
   const cluster: TestClusterService = {
-    nodes: [...members.keys()],
+    nodes,
     stop: (address) =>
-      Effect.map(member(address), (found) => {
-        found.running = false
-      }),
-    start: (address, { keep = false } = {}) =>
       Effect.flatMap(member(address), (found) => {
-        found.running = true
-        return keep ? Effect.void : found.node.reset
+        found.running = false
+        return found.node.stop
       }),
-    node: (address) => Effect.map(member(address), ({ node }) => node)
+    start: Effect.fnUntraced(function* (address, { dialect, keep } = {}) {
+      const found = yield* member(address)
+      if (dialect === undefined || dialect === found.node.dialect) yield* found.node.start({ keep })
+      else {
+        yield* found.node.leave
+        found.node = yield* makeNode(address, dialect)
+      }
+      found.running = true
+    }),
+    node: (address) => Effect.map(member(address), ({ node }) => node),
+    leader: Effect.findFirst(nodes, (address) => Effect.flatMap(member(address), ({ node }) => node.isLeader)),
+    stepDown: raftGroup.stepDown
   }
   return { cluster, transport }
 })

@@ -15,27 +15,31 @@ import * as Lifetime from "./Ttl.js"
 export interface KeyValueStoreOptions {
   /** The name of the store. Stores of one name are one, whatever processes they are in. */
   readonly prefix: string
-  /** How long a value is kept, to the millisecond by the `Clock`. Default -1: for ever, as far as a cache keeps anything. */
+  /**
+   * How long a value is kept, to the millisecond by the `Clock`. Default -1: for ever, as far as a cache keeps
+   * anything.
+   */
   readonly ttl?: Ttl | undefined
 }
 
 /**
  * A store under a prefix of the cluster. It is a cache: nodes drop values when they are full or restart.
  *
- * - Strings and bytes come back as they were set; `get` of bytes is their base64, `getUint8Array` of a string its UTF-8.
+ * - Strings and bytes come back as they were set; `get` of bytes is their base64, `getUint8Array` of a string its
+ *   UTF-8.
  * - `clear` ends all values of this prefix, for all processes, and nothing else: see the format below.
  * - `size` and `isEmpty` fail with `BadArgument`: GhostDB cannot count the keys of a prefix.
  * - `modify` is a `get` and a `set`, and not atomic.
- * - An outage is a `SystemError`, a key that cannot be used is a `BadArgument`, and a value over `maxRequestBytes` is a
- *   `SystemError` with the reason `WriteZero`.
+ * - An outage is a `SystemError`, a key that cannot be used is a `BadArgument`, and a value that the cluster does
+ *   not store, since it is over `maxRequestBytes`, is a `SystemError` with the reason `WriteZero`.
  *
- * A value is stored under `<prefix>:<key>` as `{ "generation", "value", "expiresAt" }`, its `value` a string, or
- * `{ "base64": <string> }` for bytes. It counts while its generation is the one under `<prefix>#generation`, which `clear`
+ * A value is stored under `<prefix>:<key>` as `{ "generation", "value", "expiresAt" }`, its `value` a string, or `{
+ * "base64": <string> }` for bytes. It counts while its generation is the one under `<prefix>#generation`, which `clear`
  * deletes; so every command asks the node of that key as well, and a `set` during a `clear` is lost with it.
  *
  * @example
  * import { KeyValueStore } from "@effect/platform"
- * import { Effect } from "effect"
+ * import { Effect, Layer } from "effect"
  * import { GhostDBLive } from "effect-ghostdb"
  * import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
  *
@@ -43,7 +47,9 @@ export interface KeyValueStoreOptions {
  *   const store = yield* KeyValueStore.KeyValueStore
  *   yield* store.set("greeting", "hello")
  *   return yield* store.get("greeting")
- * }).pipe(Effect.provide(GhostDBKeyValueStore.layer({ prefix: "greetings" })), Effect.provide(GhostDBLive("gdb.conf")))
+ * })
+ *
+ * const layer = GhostDBKeyValueStore.layer({ prefix: "greetings" }).pipe(Layer.provide(GhostDBLive("gdb.conf")))
  */
 export const make = ({
   prefix,
@@ -88,7 +94,12 @@ export const make = ({
           Effect.flatMap((result) =>
             result === "STORED"
               ? Effect.void
-              : systemError("WriteZero", "set", key, "the value is larger than maxRequestBytes")
+              : systemError(
+                  "WriteZero",
+                  "set",
+                  key,
+                  "the cluster did not store the value, which may be larger than maxRequestBytes"
+                )
           )
         ),
       remove: (key) => Effect.mapError(namespace.remove(key), toPlatformError("remove", key)),

@@ -1,14 +1,14 @@
 /**
  * A guard against stampedes across processes: one computes while the others wait for what it stores.
  *
- * The lock of a key is the entry `<key>#lock`, `{ "token": <random>, "until": <milliseconds since the epoch> }`, made by
- * `add`. Its deadline stands in the value because the server's TTL is late, and every `get` puts it off. Once the deadline
- * has passed by the `Clock` of a process that wants the lock, the holder counts as dead: that process deletes the entry
- * and adds its own, and among several the `add` decides.
+ * The lock of a key is the entry `<key>#lock`, `{ "token": <random>, "until": <milliseconds since the epoch> }`, made
+ * by `add`. Its deadline stands in the value because the server's TTL is late, and every `get` puts it off. Once the
+ * deadline has passed by the `Clock` of a process that wants the lock, the holder counts as dead: that process deletes
+ * the entry and adds its own, and among several the `add` decides.
  *
  * That is no mutual exclusion, which GhostDB has no command for. Two processes compute at the same time when the holder
- * takes longer than its lease, when a delete meant for a dead holder's lock hits that of its successor, when clocks differ
- * by more than the lease, when the lock's node fails over, and when a process has waited long enough.
+ * takes longer than its lease, when a delete meant for a dead holder's lock hits that of its successor, when clocks
+ * differ by more than the lease, when the lock's node fails over, and when a process has waited long enough.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -42,7 +42,7 @@ const Holder = Schema.Struct({ token: Schema.String, until: Schema.Number })
 const decode = Schema.decodeUnknownOption(Holder)
 
 interface Lock {
-  /** Whether this is the holder now. */
+  /** Whether this is the holder now, or there is none to wait for. */
   readonly take: Effect.Effect<boolean, NoMoreServers | KeyError>
   /** Ends the lock if it is still this holder's. Where that fails, the lease ends it. */
   readonly release: Effect.Effect<void>
@@ -52,6 +52,8 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
   const lockKey = ReservedKeys.lock(key)
   const lease = Duration.toMillis(options.lease ?? defaults.lease)
   const token = crypto.randomUUID()
+  const isOwn = (found: Option.Option<unknown>) =>
+    Option.exists(Option.flatMap(found, decode), (holder) => holder.token === token)
   let asked = false
   return {
     take: Effect.gen(function* () {
@@ -60,24 +62,21 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
       if (Option.isSome(current)) {
         const holder = decode(current.value)
         // What is no lock is somebody's value: never to be deleted.
-        if (Option.isNone(holder)) return false
-        // The reply to the `add` that made it may have been lost.
-        if (holder.value.token === token) return true
-        if (holder.value.until > now) return false
+        if (Option.isNone(holder) || holder.value.until > now) return false
         yield* db.delete(lockKey)
       }
       asked = true
       const added = yield* db.add(lockKey, { token, until: now + lease }, Ttl.forServer(lease))
-      return added === "STORED"
+      if (added === "STORED") return true
+      // Another was first, or the reply was lost and the lock is this one's; or none can be had, so that there is
+      // nothing to wait for: the client forgives an outage.
+      const after = yield* db.get(lockKey)
+      return Option.isNone(after) || isOwn(after)
     }),
     release: Effect.suspend(() =>
       asked
         ? db.get(lockKey).pipe(
-            Effect.flatMap((current) =>
-              Option.exists(Option.flatMap(current, decode), (holder) => holder.token === token)
-                ? db.delete(lockKey)
-                : Effect.void
-            ),
+            Effect.flatMap((found) => (isOwn(found) ? db.delete(lockKey) : Effect.void)),
             Effect.ignore
           )
         : Effect.void
@@ -86,9 +85,9 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
 }
 
 /**
- * Computes the value when it is this process's turn, unless `lookup` finds the answer that another has left: it is asked
- * again and again while others hold the lock, and once more when they no longer do. After `wait` the value is computed all
- * the same, and so it is when the lock or the lookup is in an outage that `onOutage` forgives.
+ * Computes the value when it is this process's turn, unless `lookup` finds the answer that another has left: it is
+ * asked again and again while others hold the lock, and once more when they no longer do. After `wait` the value is
+ * computed all the same, and so it is when the lock or the lookup is in an outage that `onOutage` forgives.
  */
 export const awaitTurn = <A, E extends KeyError | ParseError, E1, R, E2, R2, E3>(
   db: GhostDBService,

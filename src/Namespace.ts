@@ -3,8 +3,8 @@
  *
  * An entry is `{ "generation": <string>, "value": <JSON>, "expiresAt": <milliseconds since the epoch, or null> }` under
  * `<namespace>:<key>`, and counts only while its generation is the one that stands, as a string, under
- * `<namespace>#generation`. `clear` deletes the generation; the next `set` makes a new one at random, so that no generation
- * ever comes back and losing one, to an eviction or a restart, loses entries but never revives any.
+ * `<namespace>#generation`. `clear` deletes the generation; the next `set` makes a new one at random, so that no
+ * generation ever comes back and losing one, to an eviction or a restart, loses entries but never revives any.
  *
  * A `set` that is under way during a `clear` is lost with the others. Entries that were dropped stay on the nodes until
  * they are overwritten, expire, or are evicted. Every command asks the node of the generation, too.

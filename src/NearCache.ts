@@ -16,7 +16,9 @@ import * as Lifetime from "./Ttl.js"
 export interface NearCacheOptions {
   /** The most values that are held; one more drops the least recently used. 1 or more. */
   readonly capacity: number
-  /** How long a value is held and may be stale: other processes' writes are not seen before. A Duration is not rounded. */
+  /**
+   * How long a value is held and may be stale: other processes' writes are not seen before. A Duration is not rounded.
+   */
   readonly ttl: Ttl
 }
 
@@ -42,8 +44,8 @@ export interface NearCacheService {
  * A near cache. Its layer takes a `GhostDB` and gives one whose `get` answers from this process where it can:
  *
  * - A value is held after a `get` found it; that a key has no value is not. Values are frozen, since they are shared.
- * - This process's `put`, `add`, `delete` and `flush` drop what they change, and a `get` that was under way then does not
- *   bring it back. What other processes write is seen when the `ttl` is over.
+ * - This process's `put`, `add`, `delete` and `flush` drop what they change, and a `get` that was under way then does
+ *   not bring it back. What other processes write is seen when the `ttl` is over.
  * - Hits and misses are counted in `stats` and in `ghostdb.client.near_cache.hits` and `.misses`.
  *
  * @example
@@ -131,14 +133,9 @@ const make = (db: GhostDBService, clock: Clock.Clock, { capacity, ttl }: NearCac
         )
       )
     })
-  // Before the write, for gets during it; after it, for what they have held of the old value.
-  const writing =
-    (change: () => void) =>
-    <A, E>(write: Effect.Effect<A, E>): Effect.Effect<A, E> =>
-      Effect.suspend(() => {
-        change()
-        return Effect.ensuring(write, Effect.sync(change))
-      })
+  // After the write, for what was held before, and for gets that may have been answered before.
+  const writing = <A, E>(write: Effect.Effect<A, E>, change: () => void): Effect.Effect<A, E> =>
+    Effect.ensuring(write, Effect.sync(change))
 
   const near: GhostDBService = {
     get: (key) => {
@@ -154,10 +151,10 @@ const make = (db: GhostDBService, clock: Clock.Clock, { capacity, ttl }: NearCac
         return Effect.zipRight(Metric.increment(ClientMetrics.nearCacheMisses), fetch(key))
       })
     },
-    put: (key, value, ttl) => writing(() => drop(key))(db.put(key, value, ttl)),
-    add: (key, value, ttl) => writing(() => drop(key))(db.add(key, value, ttl)),
-    delete: (key) => writing(() => drop(key))(db.delete(key)),
-    flush: writing(dropAll)(db.flush),
+    put: (key, value, ttl) => writing(db.put(key, value, ttl), () => drop(key)),
+    add: (key, value, ttl) => writing(db.add(key, value, ttl), () => drop(key)),
+    delete: (key) => writing(db.delete(key), () => drop(key)),
+    flush: writing(db.flush, dropAll),
     ping: db.ping,
     nodeSize: db.nodeSize,
     leader: db.leader,

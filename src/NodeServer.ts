@@ -11,6 +11,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as SynchronizedRef from "effect/SynchronizedRef"
 import * as CacheNode from "./CacheNode.js"
+import * as RaftGroup from "./RaftGroup.js"
 
 /** How a {@link NodeServer} listens and how its node behaves. */
 export interface NodeServerOptions extends CacheNode.CacheNodeOptions {
@@ -190,10 +191,10 @@ const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Li
 export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer, ServeError, Scope.Scope> =>
   Effect.gen(function* () {
     const { host = "127.0.0.1", port: wantedPort = 0, tls } = options
-    const node = yield* CacheNode.make({
-      ...options,
-      raftRole: options.raftRole ?? (() => ({ isLeader: true, leader: authority(host, 11000) }))
-    })
+    const node = yield* Effect.acquireRelease(
+      CacheNode.make({ ...options, raftHost: options.raftHost ?? host }),
+      ({ leave }) => leave
+    )
     // Taken once: the way through the fiber runtime costs more than the whole command.
     const clock = yield* Effect.clock
     const handle = (command: string, body: string) => node.unsafeHandle(command, body, clock.unsafeCurrentTimeMillis())
@@ -209,31 +210,39 @@ export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer,
       address: authority(host, port),
       port,
       node,
-      stop: stopListening(current),
-      start: ({ keep = false } = {}) =>
+      // The node first: to wait for the connections would put its raft cluster's election off.
+      stop: Effect.zipRight(node.stop, stopListening(current)).pipe(Effect.uninterruptible),
+      start: (options) =>
         SynchronizedRef.updateEffect(current, (listener) =>
           Option.isSome(listener)
             ? Effect.succeed(listener)
-            : Effect.zipRight(keep ? Effect.void : node.reset, Effect.asSome(listen({ host, port, tls }, handle)))
+            : Effect.zipRight(node.start(options), Effect.asSome(listen({ host, port, tls }, handle))).pipe(
+                Effect.tapError(() => node.stop)
+              )
         ).pipe(Effect.uninterruptible)
     }
   })
 
-/** How {@link cluster} makes its servers. */
-export interface NodeServerClusterOptions extends NodeServerOptions {
+/** How {@link cluster} makes its servers. The options of its raft cluster are used where it makes that itself. */
+export interface NodeServerClusterOptions extends NodeServerOptions, RaftGroup.RaftGroupOptions {
   /** How many servers. Default: 3. */
   readonly nodes?: number | undefined
   /** The first server's port, the others follow it; 0 lets the system choose each. Default: 0. */
   readonly port?: number | undefined
 }
 
-/** Starts several servers that know nothing of each other, as the nodes of a ring; the scope stops them all. */
+/**
+ * Starts several servers; the scope stops them all. In the `raft` dialect they are the members of one simulated raft
+ * cluster, otherwise they know nothing of each other, as the nodes of a ring.
+ */
 export const cluster = (
   options: NodeServerClusterOptions = {}
-): Effect.Effect<ReadonlyArray<NodeServer>, ServeError, Scope.Scope> => {
-  const { nodes = 3, port = 0, ...rest } = options
-  return Effect.forEach(
-    Array.from({ length: nodes }, (_, index) => (port === 0 ? 0 : port + index)),
-    (port) => make({ ...rest, port })
-  )
-}
+): Effect.Effect<ReadonlyArray<NodeServer>, ServeError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { electionTime, nodes = 3, port = 0, replicationDelay, ...rest } = options
+    const raftGroup = rest.raftGroup ?? (yield* RaftGroup.make({ electionTime, replicationDelay }))
+    return yield* Effect.forEach(
+      Array.from({ length: nodes }, (_, index) => (port === 0 ? 0 : port + index)),
+      (port) => make({ ...rest, raftGroup, port })
+    )
+  })

@@ -17,7 +17,7 @@ interface Warning {
 const warnings = new WeakMap<GhostDBService, Map<string, Warning>>()
 
 /** Logs a warning of one client, each message at most once a minute, with how often it was left out since. */
-const warn = (db: GhostDBService, message: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+const warn = (db: GhostDBService, message: string, reason: string): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const known = warnings.get(db) ?? new Map<string, Warning>()
     warnings.set(db, known)
@@ -27,16 +27,16 @@ const warn = (db: GhostDBService, message: string, cause: Cause.Cause<unknown>):
       return Effect.void
     }
     known.set(message, { loggedAt: now, suppressed: 0 })
-    return Effect.logWarning(message, cause).pipe(Effect.annotateLogs({ suppressed: last?.suppressed ?? 0 }))
+    return Effect.logWarning(message).pipe(Effect.annotateLogs({ reason, suppressed: last?.suppressed ?? 0 }))
   })
 
 /** The cache was passed by. */
 export const note = (db: GhostDBService, error: NoMoreServers): Effect.Effect<void> =>
   Effect.zipRight(
     Metric.increment(ClientMetrics.outages),
-    warn(db, "GhostDB does not answer: going on without the cache", Cause.fail(error))
+    warn(db, "GhostDB does not answer: going on without the cache", error.message)
   )
 
 /** A refresh in the background failed; the stale value stays. */
 export const noteFailedRefresh = (db: GhostDBService, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
-  warn(db, "GhostDB cache-aside: a stale value could not be refreshed", cause)
+  warn(db, "GhostDB cache-aside: a stale value could not be refreshed", Cause.pretty(cause))

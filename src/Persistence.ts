@@ -17,8 +17,8 @@ export interface PersistenceOptions {
 }
 
 /**
- * A persistence whose stores stand in the cluster, shared by all processes that use their `storeId`. It is a cache: nodes
- * drop values when they are full or restart.
+ * A persistence whose stores stand in the cluster, shared by all processes that use their `storeId`. It is a cache:
+ * nodes drop values when they are full or restart.
  *
  * - TTLs are exact, by the `Clock`.
  * - `clear` ends all values of one store, for all processes, and nothing else.
@@ -26,8 +26,8 @@ export interface PersistenceOptions {
  *   whole; what a failed `setMany` has stored until then stays.
  *
  * A value is stored under `<prefix><storeId>:<key>` as `{ "generation", "value", "expiresAt" }`. It counts while its
- * generation is the one under `<prefix><storeId>#generation`, which `clear` deletes; so every command asks the node of that
- * key as well, and a `set` during a `clear` is lost with it.
+ * generation is the one under `<prefix><storeId>#generation`, which `clear` deletes; so every command asks the node of
+ * that key as well, and a `set` during a `clear` is lost with it.
  */
 export const make = ({
   prefix = ""
@@ -83,7 +83,10 @@ const stored = (method: string, result: Effect.Effect<StoreResult, NoMoreServers
     ),
     Effect.filterOrFail(
       (result) => result === "STORED",
-      () => new Cause.IllegalArgumentException("the value is larger than maxRequestBytes")
+      () =>
+        new Cause.IllegalArgumentException(
+          "the cluster did not store the value, which may be larger than maxRequestBytes"
+        )
     ),
     Effect.mapError(backingError(method)),
     Effect.asVoid

@@ -6,8 +6,8 @@ import * as FiberId from "effect/FiberId"
 
 export interface SingleFlight {
   /**
-   * Runs the effect, or waits for the run of the key that is under way, in the context of its first caller. A caller that
-   * is interrupted leaves the others alone; when the last one is, the run is interrupted too, and waited for.
+   * Runs the effect, or waits for the run of the key that is under way, in the context of its first caller. A caller
+   * that is interrupted leaves the others alone; when the last one is, the run is interrupted too, and waited for.
    */
   readonly run: <A, E, R>(key: string, effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }
@@ -19,8 +19,8 @@ interface Flight<A, E> {
 }
 
 /**
- * Keys with nothing under way. All effects that are run for one key must have one type. (An `RcMap` has the same rules of
- * interruption, but its callers can start a key twice while one of them holds its lock.)
+ * Keys with nothing under way. All effects that are run for one key must have one type. (An `RcMap` has the same rules
+ * of interruption, but its callers can start a key twice while one of them holds its lock.)
  */
 export const make = (): SingleFlight => {
   const all = new Map<string, unknown>()

@@ -143,14 +143,9 @@ class Connection {
     socket.on("close", () => this.onClosedByNode())
   }
 
-  /** Requests that have not been answered. */
+  /** Requests that have not been answered; never 0 while it is not ready. */
   get load(): number {
     return this.unsent.length + this.sent.length
-  }
-
-  /** Whether it waits for anything that can take too long. */
-  get busy(): boolean {
-    return !this.ready || this.load > 0
   }
 
   send(slot: Slot): void {
@@ -310,8 +305,9 @@ class Pool {
     for (const connection of [...this.connections, ...this.retired]) connection.expire()
   }
 
+  /** Whether there is anything that can take too long. */
   get busy(): boolean {
-    return this.retired.size > 0 || this.connections.some((connection) => connection.busy)
+    return this.retired.size > 0 || this.connections.some((connection) => connection.load > 0)
   }
 
   close(): void {

@@ -19,7 +19,9 @@ import type { LockOptions } from "./Lock.js"
 import * as Outage from "./Outage.js"
 import type { DeleteResult, StoreResult } from "./Protocol.js"
 
-/** Who decides that an entry has expired: the server, late and with every read anew, or the `Clock`, to the millisecond. */
+/**
+ * Who decides that an entry has expired: the server, late and with every read anew, or the `Clock`, to the millisecond.
+ */
 export type Expiry = "server" | "exact"
 
 /** What becomes of a stored value that does not decode. */
@@ -84,8 +86,8 @@ export interface CacheAsideOptions<A, O extends OnOutage = OnOutage> {
   /** The TTL of the value, or of each value: short for an absence, for instance. Default: the store's. */
   readonly ttl?: Ttl | ((value: A) => Ttl) | undefined
   /**
-   * Whether processes take turns: one runs the effect, the others wait for what it stores. A guard against stampedes and
-   * no mutual exclusion: see {@link LockOptions}. Default `false`.
+   * Whether processes take turns: one runs the effect, the others wait for what it stores. A guard against stampedes
+   * and no mutual exclusion: see {@link LockOptions}. Default `false`.
    */
   readonly lock?: boolean | LockOptions | undefined
   /**
@@ -133,8 +135,8 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
   /**
    * Stores a value where the key has no entry. @see GhostDBService.add
    *
-   * With exact expiry, an entry that has expired or is a cached failure is replaced: two who do that at the same instant
-   * can both be told `STORED`, and the later one's value stays.
+   * With exact expiry, an entry that has expired or is a cached failure is replaced: two who do that at the same
+   * instant can both be told `STORED`, and the later one's value stays.
    */
   readonly add: (
     key: string,
@@ -152,7 +154,9 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
     never,
     GhostDB | R
   >
-  /** {@link Store.put} of many keys: each key's result, or its error. The last of several entries of a key is stored. */
+  /**
+   * {@link Store.put} of many keys: each key's result, or its error. The last of several entries of a key is stored.
+   */
   readonly putMany: (
     entries: Iterable<readonly [key: string, value: A]>,
     options?: Batch.BatchOptions & { readonly ttl?: Ttl | undefined }
@@ -169,8 +173,8 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
   /**
    * Cache-aside: the value of a key, or else that of the effect, which is stored.
    *
-   * - Callers of a key share one lookup and one run of the effect, in this process and as long as one of them waits; the
-   *   first caller's effect, options and context count. So callers of one key must pass effects that mean the same.
+   * - Callers of a key share one lookup and one run of the effect, in this process and as long as one of them waits;
+   *   the first caller's effect, options and context count. So callers of one key must pass effects that mean the same.
    * - A failure of the effect is not stored, unless `failure` says so; then it is the answer until its TTL is over.
    * - An outage of the cache degrades to no cache, unless `onOutage` is `"fail"`.
    * - A value that the schema cannot encode is a defect.
@@ -181,8 +185,8 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
     options?: GetOrElseOptions<A, X, O, F, FI, FR>
   ) => Effect.Effect<A, E2 | F | E | KeyError | OutageError<O>, GhostDB | R | R2 | FR>
   /**
-   * {@link Store.get} as a request: those that an `Effect.forEach` or `Effect.all` with `batching` makes go to the cluster
-   * together, each key once.
+   * {@link Store.get} as a request: those that an `Effect.forEach` or `Effect.all` with `batching` makes go to the
+   * cluster together, each key once.
    */
   readonly request: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, GhostDB | R>
 }

@@ -17,8 +17,8 @@ export const toMillis = (ttl: Ttl): number => {
 const slack = 60_000
 
 /**
- * The TTL to give the server for an entry whose expiry is judged by clients: a minute longer than they may want it, since
- * the server must not be the first to drop it and clocks differ.
+ * The TTL to give the server for an entry whose expiry is judged by clients: a minute longer than they may want it,
+ * since the server must not be the first to drop it and clocks differ.
  */
 export const forServer = (millis: number): Ttl => {
   const seconds = Math.ceil((millis + slack) / 1000)

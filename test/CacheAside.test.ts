@@ -20,8 +20,8 @@ import { ClientMetrics, GhostDB, GhostDBTest, KeyError, NodeServer, NoMoreServer
 import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "./support/clusters.js"
 import { clientOf } from "./support/nodes.js"
 
-class NotFound extends Schema.TaggedError<NotFound>("NotFound")("NotFound", { id: Schema.Number }) {}
-class Unavailable extends Schema.TaggedError<Unavailable>("Unavailable")("Unavailable", {}) {}
+class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.Number }) {}
+class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {}) {}
 
 const numbers = GhostDB.forSchema(Schema.Number, { prefix: "n:", ttl: 60 })
 const exact = GhostDB.forSchema(Schema.Number, { prefix: "exact:", ttl: 60, expiry: "exact" })
@@ -111,7 +111,7 @@ for (const [name, layer] of [
                   runs++
                   return Effect.fail(error)
                 }),
-                { failure }
+                { failure, staleFor: "1 hour" }
               )
             )
           yield* lookup(new Unavailable())
@@ -295,6 +295,17 @@ describe("cache-aside: stale while refreshing", () => {
       })
     )
 
+    it.effect("the server keeps a value for as long as it may be served stale", () =>
+      Effect.gen(function* () {
+        const long = { staleFor: "1 hour" } as const
+        yield* exact.getOrElse("swr:long", Effect.succeed(1), long)
+        yield* TestClock.adjust("60 minutes")
+        expect(yield* exact.getOrElse("swr:long", Effect.fail("down"), long)).toBe(1)
+        yield* TestClock.adjust("1 minute")
+        expect(yield* Effect.flip(exact.getOrElse("swr:long", Effect.fail("down"), long))).toBe("down")
+      })
+    )
+
     it.effect("a refresh outlives the caller that began it", () =>
       Effect.gen(function* () {
         const { close, effect, open } = yield* counter
@@ -311,6 +322,7 @@ describe("cache-aside: stale while refreshing", () => {
 
     it.effect("one process refreshes while it has the lock", () =>
       Effect.gen(function* () {
+        const nodes = yield* Nodes
         const { close, effect, open, state } = yield* counter
         const options = { ...stale, lock: true }
         const elsewhere = inProcess(anotherProcess(yield* GhostDB))
@@ -319,6 +331,13 @@ describe("cache-aside: stale while refreshing", () => {
         yield* close
         expect(yield* exact.getOrElse("swr:lock", effect, options)).toBe(1)
         yield* settle
+        // While one is under way in this process, the others cost a look at the value and nothing else.
+        const { get } = yield* nodes.counts
+        for (let i = 0; i < 5; i++) {
+          expect(yield* exact.getOrElse("swr:lock", effect, options)).toBe(1)
+          yield* settle
+        }
+        expect((yield* nodes.counts).get).toBe(get + 5)
         expect(yield* elsewhere(exact.getOrElse("swr:lock", effect, options))).toBe(1)
         yield* settle
         expect(state.runs).toBe(2)
@@ -327,6 +346,30 @@ describe("cache-aside: stale while refreshing", () => {
         expect(yield* GhostDB.get("exact:swr:lock#lock")).toEqual(Option.none())
         expect(yield* elsewhere(exact.getOrElse("swr:lock", effect, options))).toBe(2)
         expect(state.runs).toBe(2)
+      })
+    )
+
+    it.effect("a process that gets the lock only after another's refresh leaves it at that", () =>
+      Effect.gen(function* () {
+        const { effect, state } = yield* counter
+        const options = { ...stale, lock: true }
+        const latch = yield* Effect.makeLatch(false)
+        const late = inProcess(
+          anotherProcess(yield* GhostDB, (_, key, command) =>
+            key.endsWith("#lock") ? latch.whenOpen(command) : command
+          )
+        )
+        yield* exact.getOrElse("swr:late", effect, options)
+        yield* TestClock.adjust("60 seconds")
+        expect(yield* late(exact.getOrElse("swr:late", effect, options))).toBe(1)
+        yield* settle
+        expect(yield* exact.getOrElse("swr:late", effect, options)).toBe(1)
+        yield* settle
+        expect(state.runs).toBe(2)
+        yield* latch.open
+        yield* settle
+        expect(state.runs).toBe(2)
+        expect(yield* GhostDB.get("exact:swr:late#lock")).toEqual(Option.none())
       })
     )
   })
@@ -457,9 +500,32 @@ describe("cache-aside: the lock", () => {
       })
     )
 
+    it.effect("who outlasts its lease leaves its successor's lock alone", () =>
+      Effect.gen(function* () {
+        const one = yield* counter
+        const two = yield* counter
+        const [first, second] = yield* twoProcesses
+        const patient = { lock: { ...lock, wait: "1 minute" } } as const
+        yield* Effect.zip(one.close, two.close)
+        const slow = yield* Effect.fork(first(numbers.getOrElse("lock:lease", one.effect, { lock })))
+        yield* settle
+        const successor = yield* Effect.fork(second(numbers.getOrElse("lock:lease", two.effect, patient)))
+        yield* settle
+        yield* TestClock.adjust("10100 millis")
+        expect([one.state.runs, two.state.runs]).toEqual([1, 1])
+        const held = yield* GhostDB.get("n:lock:lease#lock")
+        yield* one.open
+        yield* Fiber.join(slow)
+        expect(yield* GhostDB.get("n:lock:lease#lock")).toEqual(held)
+        yield* two.open
+        yield* Fiber.join(successor)
+        expect(yield* GhostDB.get("n:lock:lease#lock")).toEqual(Option.none())
+      })
+    )
+
     it.effect("a lock whose reply was lost is one's own", () =>
       Effect.gen(function* () {
-        const { effect, state } = yield* counter
+        const { effect } = yield* counter
         const db = yield* GhostDB
         let lost = 0
         const unlucky = anotherProcess(db, (command, _, effect) =>
@@ -470,13 +536,20 @@ describe("cache-aside: the lock", () => {
               )
             : effect
         )
-        const lookup = yield* Effect.fork(numbers.getOrElse("lock:lost", effect, { lock }).pipe(inProcess(unlucky)))
-        yield* settle
-        expect(state.runs).toBe(0)
-        yield* TestClock.adjust("100 millis")
-        expect(yield* Fiber.join(lookup)).toBe(1)
+        expect(yield* numbers.getOrElse("lock:lost", effect, { lock }).pipe(inProcess(unlucky))).toBe(1)
         expect(lost).toBe(1)
         expect(yield* GhostDB.get("n:lock:lost#lock")).toEqual(Option.none())
+      })
+    )
+
+    it.effect("a client that fails open makes nobody wait for a lock that cannot be had", () =>
+      Effect.gen(function* () {
+        const nodes = yield* Nodes
+        const { effect } = yield* counter
+        yield* nodes.stop
+        expect(yield* numbers.getOrElse("lock:open", effect, { lock }).pipe(GhostDB.failOpen)).toBe(1)
+        yield* nodes.start
+        yield* TestClock.adjust("1 minute")
       })
     )
 
@@ -600,6 +673,34 @@ describe("cache-aside: an outage", () => {
         expect((yield* Effect.flip(down(["put"])(lookup)))._tag).toBe("NoMoreServers")
         expect(state.runs).toBe(1)
         expect(yield* down(["put"])(numbers.getOrElse("outage:fail", effect))).toBe(2)
+      })
+    )
+
+    it.effect("callers that differ in what they make of an outage, or of a broken entry, share no lookup", () =>
+      Effect.gen(function* () {
+        const db = yield* GhostDB
+        const down = inProcess(
+          anotherProcess(db, (_, __, effect) =>
+            Effect.zipRight(Effect.fail(new NoMoreServers({ failures: [] }) as never), effect)
+          )
+        )
+        const { effect } = yield* counter
+        const [run, fail] = yield* Effect.all(
+          [
+            Effect.either(down(numbers.getOrElse("outage:both", effect))),
+            Effect.either(down(numbers.getOrElse("outage:both", effect, { onOutage: "fail" })))
+          ],
+          all
+        )
+        expect([run._tag, fail._tag]).toEqual(["Right", "Left"])
+
+        yield* GhostDB.put("n:broken", "no number")
+        const lenient = GhostDB.forSchema(Schema.Number, { prefix: "n:", onDecodeError: "miss" })
+        const [strict, put] = yield* Effect.all(
+          [Effect.either(numbers.getOrElse("broken", effect)), Effect.either(lenient.getOrElse("broken", effect))],
+          all
+        )
+        expect([strict._tag, put._tag]).toEqual(["Left", "Right"])
       })
     )
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, FastCheck as fc, Option, TestClock } from "effect"
 import { CacheNode, type Dialect } from "effect-ghostdb"
 import { goJson, goString } from "../src/CacheNodeProtocol.js"
+import * as RaftGroup from "../src/RaftGroup.js"
 import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
 import wireV1 from "./fixtures/wire-v1.json" with { type: "json" }
 import wireV2 from "./fixtures/wire-v2.json" with { type: "json" }
@@ -443,10 +444,10 @@ describe("CacheNode", () => {
 
     it.effect("a follower reads, and refuses what goes through the log", () =>
       Effect.gen(function* () {
-        let role: CacheNode.RaftRole = { isLeader: true, leader: "10.0.0.1:11000" }
-        const node = yield* CacheNode.make({ dialect: "raft", raftRole: () => role })
-        yield* node.handle("put", put("a", 1, "-1"))
-        role = { isLeader: false, leader: "10.0.0.2:11000" }
+        const raftGroup = yield* RaftGroup.make()
+        const leader = yield* CacheNode.make({ dialect: "raft", raftGroup, raftHost: "10.0.0.1" })
+        const node = yield* CacheNode.make({ dialect: "raft", raftGroup, raftHost: "10.0.0.2" })
+        yield* leader.handle("put", put("a", 1, "-1"))
         for (const [command, body] of [
           ["put", put("a", 2, "-1")],
           ["add", put("b", 2, "-1")],
@@ -461,8 +462,8 @@ describe("CacheNode", () => {
         expect(message(yield* node.handle("ping", "{}"))).toBe("Pong!")
         expect(value(yield* node.handle("getSysMetrics", "{}"))).toBeNull()
         expect((yield* node.handle("getAppMetrics", "{}")).body).toContain("INVALID_COMMAND_ERR")
-        expect(message(yield* node.handle("getLeader", "{}"))).toBe("10.0.0.2:11000")
-        role = { isLeader: false, leader: "" }
+        expect(message(yield* node.handle("getLeader", "{}"))).toBe("10.0.0.1:11000")
+        yield* leader.stop
         expect(message(yield* node.handle("getLeader", "{}"))).toBe("")
       })
     )

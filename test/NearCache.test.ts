@@ -206,6 +206,26 @@ describe("NearCache: races", () => {
     )
   }
 
+  it.scoped("a get that is answered while a put is under way is not held longer than that", () =>
+    Effect.gen(function* () {
+      const db = yield* GhostDB
+      const latch = yield* Effect.makeLatch(false)
+      const slowPut = anotherProcess(db, (command, _, effect) => (command === "put" ? latch.whenOpen(effect) : effect))
+      const context = yield* Effect.provideService(
+        Layer.build(NearCache.layer({ capacity: 10, ttl: 60 })),
+        GhostDB,
+        slowPut
+      )
+      yield* db.put("race", "old")
+      const put = yield* Effect.fork(Effect.provide(GhostDB.put("race", "new"), context))
+      yield* Effect.repeat(Effect.yieldNow(), { times: 50 })
+      expect(yield* Effect.provide(GhostDB.get("race"), context)).toEqual(Option.some("old"))
+      yield* latch.open
+      yield* Fiber.join(put)
+      expect(yield* Effect.provide(GhostDB.get("race"), context)).toEqual(Option.some("new"))
+    }).pipe(Effect.provide(inMemory()))
+  )
+
   it.scoped("gets under way at the same time are held, and an interrupted one spoils nothing", () =>
     Effect.gen(function* () {
       const { db, get, openAll, through } = yield* slow

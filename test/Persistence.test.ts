@@ -6,7 +6,7 @@ import * as GhostDBPersistence from "effect-ghostdb/Persistence"
 import { inMemory, Nodes, overHttp } from "./support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ id: Schema.Number, name: Schema.String, born: Schema.Date }) {}
-class NotFound extends Schema.TaggedError<NotFound>("NotFound")("NotFound", {}) {}
+class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
 
 class GetUser extends Schema.TaggedRequest<GetUser>()("GetUser", {
   failure: NotFound,

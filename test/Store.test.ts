@@ -84,7 +84,9 @@ for (const [name, layer] of [
           // The server still has the entry, and yet there is no value any more.
           expect(yield* exact.add("a", 4)).toBe("STORED")
           expect(yield* exact.get("a")).toEqual(Option.some(4))
-          yield* TestClock.adjust("62 seconds")
+          yield* TestClock.adjust("60 seconds")
+          expect(Option.isSome(yield* GhostDB.get("exact:a"))).toBe(true)
+          yield* TestClock.adjust("2 seconds")
           expect(yield* GhostDB.get("exact:a")).toEqual(Option.none())
           expect(yield* exact.get("b")).toEqual(Option.some(2))
         })

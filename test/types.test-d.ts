@@ -1,3 +1,5 @@
+// Nothing here is run: that it compiles, or does not, is the test.
+// @effect-diagnostics floatingEffect:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
 import {
   Brand,

@@ -9,7 +9,7 @@ const program = Effect.gen(function* () {
   process.on("message", (message: readonly ["start" | "stop", number]) => messages.unsafeOffer(message))
   process.on("disconnect", () => process.exit(0))
   process.send?.(servers.map(({ address }) => address))
-  yield* Queue.take(messages).pipe(
+  return yield* Queue.take(messages).pipe(
     Effect.flatMap(([command, index]) => {
       const server = servers[index]
       return server === undefined ? Effect.void : command === "stop" ? server.stop : server.start()

@@ -71,7 +71,7 @@ const flood =
 const reset: Behaviour = ({ socket }) => Effect.sync(() => void socket.resetAndDestroy())
 
 /** How late the late answer is: longer than the attempt timeout of the tests. */
-export const lateness: Duration.DurationInput = "500 millis"
+export const lateness: Duration.DurationInput = "2 seconds"
 
 /** What can be done to a command. `refuses` is done by {@link HostileServer.stop}. */
 export const hostilities = {
@@ -125,7 +125,8 @@ export const hostilities = {
 
 export type Hostility = keyof typeof hostilities
 
-const envelope = (value: Json, message: string, status: number): string =>
+/** The body of a v2 reply. */
+export const envelope = (value: Json, message: string, status: number): string =>
   `{"Gobj":{"Key":"","Value":${JSON.stringify(value)},"TTL":-1},"Status":${status},"Message":"${message}","Error":""}\n`
 
 const errorDocument = '{"message":"Syntax error: offset=1, error=invalid character"}\n'

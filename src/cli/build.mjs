@@ -1,0 +1,41 @@
+/**
+ * Bundles the `ghostdb` command with all that it needs: it starts in a third of the time, and those who install the package
+ * for its library install no command-line framework. `node src/cli/build.mjs [folder]`, by default `dist/cli`.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { build } from "esbuild"
+
+const root = fileURLToPath(new URL("../..", import.meta.url))
+const outdir = process.argv[2] ?? join(root, "dist", "cli")
+
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: ["src/cli/main.ts"],
+  outdir,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  platform: "node",
+  target: "node20.15",
+  // Names stay as they are, for whoever reads a stack trace.
+  minifySyntax: true,
+  minifyWhitespace: true,
+  metafile: true,
+  logLevel: "warning"
+})
+
+const packages = new Set(
+  Object.values(metafile.outputs)
+    .flatMap(({ inputs }) => Object.entries(inputs))
+    .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+    .flatMap(([file]) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file) ?? [])
+)
+
+const notices = [...packages].sort().map((folder) => {
+  const { license, name, version } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"))
+  const file = readdirSync(join(root, folder)).find((file) => /^licen[cs]e/i.test(file))
+  return `${name} ${version} (${license})\n\n${file === undefined ? "" : readFileSync(join(root, folder, file), "utf8")}`
+})
+writeFileSync(join(outdir, "NOTICES.txt"), notices.join(`\n${"-".repeat(80)}\n\n`))

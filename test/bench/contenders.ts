@@ -1,0 +1,261 @@
+/** Everything that is measured, by name. */
+import * as Http from "node:http"
+import { NodeHttpClient, Undici } from "@effect/platform-node"
+import { type Context, Effect, Exit, Layer, ManagedRuntime, Option, Schema, Tracer } from "effect"
+import { GhostDB, type GhostDBOptions, type Json, layer, SocketTransport } from "effect-ghostdb"
+import { NearCache } from "effect-ghostdb/NearCache"
+import { forDialect } from "effect-ghostdb/Protocol"
+import { layerHttpClient, type Transport } from "effect-ghostdb/Transport"
+import { keys, type Load, valueOf } from "./load.js"
+import type { Contestant, Meter } from "./meter.js"
+import { overCodec, overPlainSocket, type Post } from "./socketClients.js"
+import * as UndiciTransport from "./UndiciTransport.js"
+
+/** The next key, and so the next node where a contender has no ring. */
+const turn = <A>(items: ReadonlyArray<A>): (() => A) => {
+  let at = 0
+  return () => {
+    const item = items[at]
+    if (item === undefined) throw new Error("nothing to take")
+    at = at + 1 === items.length ? 0 : at + 1
+    return item
+  }
+}
+
+const nextKey = turn(keys)
+
+// Contenders of promises
+
+interface Commands {
+  readonly get: (key: string) => Promise<unknown>
+  readonly put: (key: string, value: Json) => Promise<unknown>
+}
+
+const ofPromises = ({ bytes, command, inFlight }: Load, { get, put }: Commands): Contestant => {
+  const value = valueOf(bytes)
+  const once = command === "get" ? () => get(nextKey()) : () => put(nextKey(), value)
+  const worker = async (meter: Meter) => {
+    while (!meter.done) {
+      const startedAt = meter.begin()
+      await once()
+      meter.end(startedAt)
+    }
+  }
+  return { once, run: (meter) => Promise.all(Array.from({ length: inFlight }, () => worker(meter))) }
+}
+
+const v2 = forDialect("v2")
+
+/** The commands of a client that only posts; what it sends is encoded, and what it gets is parsed, but not checked. */
+const ofPosts = (load: Load, connect: (node: string) => Post): Contestant => {
+  const next = turn(load.nodes.map(connect))
+  return ofPromises(load, {
+    get: async (key) => JSON.parse(await next()("get", v2.get(key).body)).Gobj.Value,
+    put: async (key, value) => JSON.parse(await next()("put", v2.put(key, JSON.stringify(value), -1).body)).Message
+  })
+}
+
+/** Undici fills its pipeline up to this; more in flight wait in its queue, which it does better than longer pipelines. */
+const pipelining = 64
+
+const pool = (node: string) => new Undici.Pool(`http://${node}`, { connections: 1, pipelining })
+
+// Contenders of Effects
+
+const ofEffect = async <R>(
+  load: Load,
+  provided: Layer.Layer<R>,
+  makeOnce: (load: Load) => () => Effect.Effect<unknown, unknown, R>
+): Promise<Contestant> => {
+  const runtime = ManagedRuntime.make(provided)
+  await runtime.runtime()
+  const once = makeOnce(load)
+  const worker = (meter: Meter) => {
+    let startedAt = 0
+    return Effect.whileLoop({
+      while: () => !meter.done,
+      body: () => {
+        startedAt = meter.begin()
+        return once()
+      },
+      step: () => meter.end(startedAt)
+    })
+  }
+  return {
+    once: () => runtime.runPromise(once()),
+    run: (meter) =>
+      runtime.runPromise(
+        Effect.all(
+          Array.from({ length: load.inFlight }, () => worker(meter)),
+          { concurrency: "unbounded", discard: true }
+        )
+      )
+  }
+}
+
+const commands = ({ bytes, command }: Load) => {
+  const value = valueOf(bytes)
+  return command === "get"
+    ? () => Effect.map(GhostDB.get(nextKey()), Option.getOrUndefined)
+    : () => GhostDB.put(nextKey(), value)
+}
+
+/** The client as its users have it, but for the nodes file and for attempts that outlast a busy machine. */
+const client = (load: Load, transport: Layer.Layer<Transport>, options?: GhostDBOptions): Layer.Layer<GhostDB> =>
+  layer({ attemptTimeout: "10 seconds", deadline: "20 seconds", ...options, nodes: load.nodes }).pipe(
+    Layer.provide(transport),
+    Layer.orDie
+  )
+
+const full = (options?: GhostDBOptions) => (load: Load) =>
+  ofEffect(load, client(load, SocketTransport.layer, options), commands)
+
+/** A tracer that is not the default one, so that commands are traced, and that does nothing with what it is told. */
+const silentTracer = Tracer.make({
+  context: (run) => run(),
+  span: (name, parent, context: Context.Context<never>, links, _startTime, kind) => ({
+    _tag: "Span",
+    name,
+    parent,
+    context,
+    links,
+    kind,
+    spanId: "0",
+    traceId: "0",
+    sampled: false,
+    status: { _tag: "Ended", startTime: 0n, endTime: 0n, exit: Exit.void },
+    attributes: new Map(),
+    end: () => {},
+    attribute: () => {},
+    event: () => {},
+    addLinks: () => {}
+  })
+})
+
+const strings = GhostDB.forSchema(Schema.String)
+
+/** One contender. */
+export interface Contender {
+  /** What it is, for the table. */
+  readonly label: string
+  /** The server that it needs in the place of GhostDB's nodes, and the package that it is. */
+  readonly peer?: { readonly server: "redis" | "memcached"; readonly package: string }
+  readonly make: (load: Load) => Promise<Contestant>
+}
+
+const contender = (
+  label: string,
+  make: (load: Load) => Contestant | Promise<Contestant>,
+  peer?: Contender["peer"]
+) => ({
+  label,
+  make: async (load: Load) => make(load),
+  ...(peer === undefined ? {} : { peer })
+})
+
+export const contenders = {
+  full: contender("effect-ghostdb", full()),
+  "full-no-metrics": contender("effect-ghostdb, metrics off", full({ metrics: false })),
+  "full-no-spans": contender("effect-ghostdb, spans never", full({ spans: "never" })),
+  "full-traced": contender("effect-ghostdb, traced", (load) =>
+    ofEffect(load, Layer.merge(client(load, SocketTransport.layer), Layer.setTracer(silentTracer)), commands)
+  ),
+  "full-dispatch": contender("effect-ghostdb over undici dispatch", (load) =>
+    ofEffect(load, client(load, UndiciTransport.layer(pipelining)), commands)
+  ),
+  "full-httpclient": contender("effect-ghostdb over HttpClient", (load) =>
+    ofEffect(load, client(load, Layer.provide(layerHttpClient, NodeHttpClient.layerUndici)), commands)
+  ),
+  store: contender("effect-ghostdb, Store.get", (load) =>
+    ofEffect(load, client(load, SocketTransport.layer), () => () => {
+      return Effect.map(strings.get(nextKey()), Option.getOrUndefined)
+    })
+  ),
+  "get-or-else": contender("effect-ghostdb, getOrElse", (load) =>
+    ofEffect(load, client(load, SocketTransport.layer), () => () => strings.getOrElse(nextKey(), Effect.never))
+  ),
+  "near-cache": contender("effect-ghostdb, near cache", (load) =>
+    ofEffect(
+      load,
+      NearCache.layer({ capacity: keys.length, ttl: 3600 }).pipe(Layer.provide(client(load, SocketTransport.layer))),
+      commands
+    )
+  ),
+  codec: contender("its codec, bare promises", (load) => ofPosts(load, overCodec)),
+  plain: contender("plain socket client", (load) => ofPosts(load, overPlainSocket)),
+  undici: contender("undici Pool.request", (load) =>
+    ofPosts(load, (node) => {
+      const to = pool(node)
+      return async (command, body) =>
+        (await to.request({ ...UndiciTransport.pipelined, path: `/${command}`, body })).body.text()
+    })
+  ),
+  "undici-dispatch": contender("undici dispatch", (load) =>
+    ofPosts(load, (node) => {
+      const to = pool(node)
+      return (command, body) =>
+        new Promise((resolve, reject) =>
+          UndiciTransport.dispatch(to, command, body, (_status, body) => resolve(body), reject)
+        )
+    })
+  ),
+  "http-request": contender("http.request, as the JavaScript SDK", (load) => {
+    const agent = new Http.Agent({ keepAlive: true })
+    return ofPosts(load, (node) => {
+      const [host, port] = node.split(":")
+      return (command, body) =>
+        new Promise((resolve, reject) => {
+          const headers = { ...UndiciTransport.headers, "content-length": Buffer.byteLength(body) }
+          Http.request({ host, port, path: `/${command}`, method: "POST", headers, agent }, (reply) => {
+            let text = ""
+            reply.setEncoding("utf8")
+            reply.on("data", (chunk: string) => {
+              text += chunk
+            })
+            reply.on("end", () => resolve(text))
+          })
+            .on("error", reject)
+            .end(body)
+        })
+    })
+  }),
+  ioredis: contender(
+    "ioredis, on Redis",
+    async (load) => {
+      const { Redis } = await import("ioredis")
+      const redis = new Redis({ host: "127.0.0.1", port: load.peerPort, enableAutoPipelining: true })
+      return ofPromises(load, {
+        get: async (key) => JSON.parse((await redis.get(key)) ?? ""),
+        put: async (key, value) => ((await redis.set(key, JSON.stringify(value))) === "OK" ? "STORED" : "NOT_STORED")
+      })
+    },
+    { server: "redis", package: "ioredis" }
+  ),
+  "node-redis": contender(
+    "node-redis, on Redis",
+    async (load) => {
+      const { createClient } = await import("redis")
+      const redis = createClient({ socket: { host: "127.0.0.1", port: load.peerPort } })
+      await redis.connect()
+      return ofPromises(load, {
+        get: async (key) => JSON.parse((await redis.get(key)) ?? ""),
+        put: async (key, value) => ((await redis.set(key, JSON.stringify(value))) === "OK" ? "STORED" : "NOT_STORED")
+      })
+    },
+    { server: "redis", package: "redis" }
+  ),
+  memjs: contender(
+    "memjs, on memcached",
+    async (load) => {
+      const { Client } = await import("memjs")
+      const memcached = Client.create(`127.0.0.1:${load.peerPort}`, { timeout: 10 })
+      return ofPromises(load, {
+        get: async (key) => JSON.parse(String((await memcached.get(key)).value)),
+        put: async (key, value) => ((await memcached.set(key, JSON.stringify(value), {})) ? "STORED" : "NOT_STORED")
+      })
+    },
+    { server: "memcached", package: "memjs" }
+  )
+} satisfies Record<string, Contender>
+
+export type ContenderName = keyof typeof contenders

@@ -1,0 +1,239 @@
+/**
+ * The benchmark: `npm run bench`. It starts what it needs by itself, and ends it.
+ *
+ *   --quick       one short round of everything, to see that it runs
+ *   --only NAME   one scenario, or `server`, `ring`, `memory`, `startup`; can be given several times
+ *   --rounds N    rounds of each scenario, default 7
+ *   --millis N    length of a round, default 300
+ *   --json        the report as JSON on standard output
+ *
+ * Every contender is a process of its own, so that the garbage of one is not another's pause; they take turns in short
+ * rounds, and ratios are medians of the rounds' ratios. CPU time is the client process's, garbage collection included.
+ * What runs is the JavaScript that `tsc` emits.
+ */
+import { mkdtemp, rm, writeFile } from "node:fs/promises"
+import { createRequire } from "node:module"
+import { cpus, loadavg, tmpdir, type } from "node:os"
+import { join } from "node:path"
+import { parseArgs } from "node:util"
+import { NodeRuntime } from "@effect/platform-node"
+import { Array as Arr, Console, Effect, Option, Schema, Scope } from "effect"
+import { compiled } from "./compile.js"
+import { type Contender, contenders } from "./contenders.js"
+import { type Load, Sample } from "./load.js"
+import * as Micro from "./micro.js"
+import { type ProcessError, script, version } from "./processes.js"
+import * as Report from "./report.js"
+import { headline, type Scenario, scenarios } from "./scenarios.js"
+import * as Servers from "./servers.js"
+
+const { values: args } = parseArgs({
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string", multiple: true, default: [] },
+    rounds: { type: "string" },
+    millis: { type: "string" },
+    json: { type: "boolean", default: false }
+  }
+})
+const rounds = Number(args.rounds ?? (args.quick ? 1 : 7))
+const millis = Number(args.millis ?? (args.quick ? 100 : 300))
+/** CPU time of each contender before its rounds. */
+const warmUpMillis = args.quick ? 50 : 1000
+
+const names = [...scenarios.map(({ name }) => name), "server", "ring", "memory", "startup"]
+const wanted = (name: string) => args.only.length === 0 || args.only.includes(name)
+
+/** With `--json`, standard output is the report's alone. */
+const print = args.json ? Console.error : Console.log
+
+const { resolve } = createRequire(import.meta.url)
+const isInstalled = (name: string): boolean => {
+  try {
+    resolve(name)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const decodeSample = Schema.decodeUnknown(Sample)
+
+const program = Effect.gen(function* () {
+  const unknown = args.only.find((name) => !names.includes(name))
+  if (unknown !== undefined) return yield* Console.error(`no scenario ${unknown}; there are ${names.join(", ")}`)
+
+  const scope = yield* Effect.scope
+  const directory = yield* compiled
+  const compiledScript = (name: string) => join(directory, "test", "bench", `${name}.js`)
+  const temporary = yield* Effect.acquireRelease(
+    Effect.promise(() => mkdtemp(join(tmpdir(), "effect-ghostdb-bench-"))),
+    (path) => Effect.promise(() => rm(path, { recursive: true, force: true }))
+  )
+  /** Started when first needed, and once. */
+  const lazily = <A>(acquire: Effect.Effect<A, ProcessError, Scope.Scope>) =>
+    Effect.cached(Scope.extend(acquire, scope))
+
+  const versions = yield* Effect.all({
+    nginx: version("nginx", "-v"),
+    redis: version("redis-server", "--version"),
+    memcached: version("memcached", "--version")
+  })
+  const canned = yield* lazily(Servers.canned(compiledScript("server")))
+  const nodes = {
+    nginx: Option.isSome(versions.nginx) ? yield* lazily(Servers.nginx(temporary)) : canned,
+    canned,
+    embedded: yield* lazily(
+      Effect.map(
+        Servers.one(compiledScript("server"), "embedded"),
+        ({ node }): Servers.Nodes => ({ take: () => [node] })
+      )
+    )
+  }
+  const peers = { redis: yield* lazily(Servers.redis), memcached: yield* lazily(Servers.memcached) }
+  const missing = ({ peer }: Contender): string | undefined => {
+    if (peer === undefined) return undefined
+    if (Option.isNone(versions[peer.server])) return peer.server
+    return isInstalled(peer.package) ? undefined : peer.package
+  }
+
+  const startClient = (load: Load) =>
+    Effect.tap(script(compiledScript("client"), [JSON.stringify(load), String(warmUpMillis)]), ({ receive }) => receive)
+
+  const runScenario = (scenario: Scenario) =>
+    Effect.gen(function* () {
+      const { bytes, command, inFlight } = scenario
+      const to = (yield* nodes[scenario.on]).take(bytes, scenario.nodes)
+      const rows = yield* Effect.forEach(scenario.contenders, (name) =>
+        Effect.gen(function* () {
+          const { label, peer }: Contender = contenders[name]
+          const lacks = missing(contenders[name])
+          const samples: Array<Sample> = []
+          if (lacks !== undefined) return { contender: name, label, samples, missing: lacks }
+          const peerPort = peer === undefined ? 0 : yield* peers[peer.server]
+          const client = yield* startClient({ contender: name, command, bytes, inFlight, nodes: to, peerPort })
+          return { contender: name, label, samples, client }
+        })
+      )
+      const running = rows.flatMap((row) => (row.client === undefined ? [] : [{ ...row, client: row.client }]))
+      for (let round = 0; round < rounds * (scenario.rounds ?? 1); round++) {
+        // None is always the one that comes after the same other.
+        for (const { client, samples } of round % 2 === 0 ? running : Arr.reverse(running)) {
+          samples.push(yield* Effect.orDie(decodeSample(yield* client.ask(millis))))
+        }
+      }
+      const result: Report.Result = {
+        name: scenario.name,
+        title: scenario.title,
+        rows: rows.map(({ client, ...row }) => row)
+      }
+      yield* print(`\n${result.title} (${result.name})\n\n${Report.resultTable(result)}`)
+      return result
+    }).pipe(Effect.scoped)
+
+  /** The servers take turns under the same client; the CPU time is theirs. */
+  const runServers = Effect.gen(function* () {
+    const rows = yield* Effect.forEach(["embedded", "http"] as const, (kind) =>
+      Effect.gen(function* () {
+        const server = yield* Servers.one(compiledScript("server"), kind)
+        const { bytes, command, inFlight } = headline
+        const load = { contender: "plain", command, bytes, inFlight, nodes: [server.node], peerPort: 0 }
+        const client = yield* startClient(load)
+        const label = kind === "embedded" ? "the embedded node" : "node:http, canned replies"
+        const samples: Array<Sample> = []
+        return { contender: kind, label, samples, server, client }
+      })
+    )
+    for (let round = 0; round < rounds; round++) {
+      for (const { client, samples, server } of round % 2 === 0 ? rows : Arr.reverse(rows)) {
+        const before = yield* server.cpu
+        const sample = yield* Effect.orDie(decodeSample(yield* client.ask(millis)))
+        const used = (yield* server.cpu) - before
+        samples.push({ ...sample, cpuMicros: used / ((sample.opsPerSecond * millis) / 1000) })
+      }
+    }
+    const result: Report.Result = {
+      name: "server",
+      title: "servers: get, 40 B, 64 in flight; the CPU time is the server's",
+      rows: rows.map(({ client, server, ...row }) => row)
+    }
+    yield* print(`\n${result.title} (${result.name})\n\n${Report.resultTable(result)}`)
+    return result
+  }).pipe(Effect.scoped)
+
+  const once = <A, I>(schema: Schema.Schema<A, I>, name: string, args: ReadonlyArray<string>, flags?: Array<string>) =>
+    script(compiledScript(name), args, flags).pipe(
+      Effect.flatMap(({ receive }) => receive),
+      Effect.flatMap((message) => Effect.orDie(Schema.decodeUnknown(schema)(message))),
+      Effect.scoped
+    )
+  const oneNode = Effect.map(nodes.nginx, (nodes) => nodes.take(headline.bytes, 1)[0] ?? "")
+
+  const runMemory = Effect.gen(function* () {
+    const silent = yield* Servers.one(compiledScript("server"), "silent")
+    return yield* once(Micro.MemoryResult, "memory", [yield* oneNode, silent.node], ["--expose-gc"])
+  }).pipe(Effect.scoped)
+
+  const runStartup = Effect.gen(function* () {
+    const nodesFile = join(temporary, "gdb.conf")
+    const node = yield* oneNode
+    yield* Effect.promise(() => writeFile(nodesFile, `${node}\n`))
+    const all = yield* Effect.replicateEffect(once(Micro.StartupResult, "startup", [nodesFile]), rounds)
+    const of = (name: keyof Micro.StartupResult) => Report.median(all.map((result) => result[name]))
+    return {
+      importEffectMillis: of("importEffectMillis"),
+      importMillis: of("importMillis"),
+      firstLayerMillis: of("firstLayerMillis"),
+      firstGetMillis: of("firstGetMillis"),
+      layerMillis: of("layerMillis")
+    }
+  })
+
+  const machine = {
+    date: new Date().toISOString().slice(0, 10),
+    cpu: `${cpus().length} × ${cpus()[0]?.model.trim()}`,
+    system: type(),
+    node: process.version,
+    servers: Object.values(versions).flatMap(Option.toArray),
+    loadBefore: loadavg()[0] ?? 0
+  }
+  yield* print(
+    `effect-ghostdb benchmark, ${machine.date}, ${machine.cpu}, ${machine.system}, Node.js ${machine.node}\n` +
+      `${rounds} rounds of ${millis} ms; load average before ${machine.loadBefore.toFixed(2)}`
+  )
+  for (const [name, found] of Object.entries(versions)) {
+    yield* print(Option.getOrElse(found, () => `${name}: missing`))
+  }
+  if (Option.isNone(versions.nginx))
+    yield* print("nginx is missing: a socket server with canned replies takes its place")
+
+  const results = yield* Effect.forEach(
+    scenarios.filter(({ name }) => wanted(name)),
+    runScenario
+  )
+  const server = wanted("server") ? [yield* runServers] : []
+  const ring = wanted("ring") ? yield* once(Micro.RingResult, "ring", []) : undefined
+  if (ring !== undefined) yield* print(`\nring lookups (ring)\n\n${Report.ringTable(ring)}`)
+  const memory = wanted("memory") ? yield* runMemory : undefined
+  if (memory !== undefined) yield* print(`\n${Report.memoryTable(memory)}`)
+  const startup = wanted("startup") ? yield* runStartup : undefined
+  if (startup !== undefined) yield* print(`\n${Report.startupTable(startup)}`)
+
+  const report: Report.Report = {
+    results: [...results, ...server],
+    ...(ring === undefined ? {} : { ring }),
+    ...(memory === undefined ? {} : { memory }),
+    ...(startup === undefined ? {} : { startup })
+  }
+  const checks = Report.checks(report)
+  yield* print(`\n${Report.checkTable(checks)}\n\nload average after ${(loadavg()[0] ?? 0).toFixed(2)}`)
+  if (args.json) {
+    const rows = report.results.map((result) => ({
+      ...result,
+      rows: result.rows.map((row) => ({ ...row, median: Report.summary(row) }))
+    }))
+    yield* Console.log(JSON.stringify({ ...machine, rounds, millis, ...report, results: rows, checks }, undefined, 2))
+  }
+}).pipe(Effect.scoped)
+
+NodeRuntime.runMain(program)

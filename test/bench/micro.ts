@@ -1,0 +1,39 @@
+/** What is measured without contenders: what the processes say, and how it is shown. */
+import * as Schema from "effect/Schema"
+
+const RingRow = Schema.Struct({
+  nodes: Schema.Number,
+  replicas: Schema.Number,
+  lookupNanos: Schema.Number,
+  /** Of the lookup that commands use. */
+  ownerNanos: Schema.Number,
+  makeMillis: Schema.Number
+})
+export type RingRow = typeof RingRow.Type
+export const RingResult = Schema.Array(RingRow)
+
+export const MemoryResult = Schema.Struct({
+  /** Of a client of one node whose layer is built. */
+  idleClientBytes: Schema.Number,
+  /** Of the same after its first command. */
+  connectedClientBytes: Schema.Number,
+  /** Of 10,000 gets without a reply. */
+  commandsInFlightBytes: Schema.Number,
+  /** Of as many of undici's requests. */
+  undiciInFlightBytes: Schema.Number
+})
+export type MemoryResult = typeof MemoryResult.Type
+
+export const StartupResult = Schema.Struct({
+  /** The barrel of Effect itself. */
+  importEffectMillis: Schema.Number,
+  /** The package, once Effect is there. */
+  importMillis: Schema.Number,
+  /** `GhostDBLive`, the first time in a process: reading and watching the nodes file. */
+  firstLayerMillis: Schema.Number,
+  /** The first command: connecting, the handshake. */
+  firstGetMillis: Schema.Number,
+  /** Building and closing `GhostDBLive`, later. */
+  layerMillis: Schema.Number
+})
+export type StartupResult = typeof StartupResult.Type

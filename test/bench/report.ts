@@ -1,0 +1,178 @@
+/** From samples to tables, and to the ratios that must hold. */
+
+import type { Sample } from "./load.js"
+import type { MemoryResult, RingRow, StartupResult } from "./micro.js"
+
+/** One contender in one scenario. */
+export interface Row {
+  readonly contender: string
+  readonly label: string
+  /** One for each round; empty where the contender is missing. */
+  readonly samples: ReadonlyArray<Sample>
+  /** What is missing, where something is. */
+  readonly missing?: string
+}
+
+/** One scenario. */
+export interface Result {
+  readonly name: string
+  readonly title: string
+  readonly rows: ReadonlyArray<Row>
+}
+
+/** Everything that was measured. */
+export interface Report {
+  readonly results: ReadonlyArray<Result>
+  readonly ring?: ReadonlyArray<RingRow>
+  readonly memory?: MemoryResult
+  readonly startup?: StartupResult
+}
+
+export const median = (values: ReadonlyArray<number>): number => {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length / 2
+  return ((sorted[Math.ceil(middle) - 1] ?? Number.NaN) + (sorted[Math.floor(middle)] ?? Number.NaN)) / 2
+}
+
+/** The median of each measure. */
+export const summary = ({ samples }: Row): Sample => {
+  const of = (measure: keyof Sample) => median(samples.map((sample) => sample[measure]))
+  return { opsPerSecond: of("opsPerSecond"), cpuMicros: of("cpuMicros"), p50: of("p50"), p99: of("p99") }
+}
+
+/** The median of the rounds' ratios, undefined where either has none. */
+export const ratio = (
+  result: Result | undefined,
+  contender: string,
+  to: string,
+  measure: keyof Sample
+): number | undefined => {
+  const [a, b] = [contender, to].map((name) => result?.rows.find((row) => row.contender === name)?.samples ?? [])
+  if (a === undefined || b === undefined || a.length === 0 || b.length === 0) return undefined
+  return median(a.map((sample, round) => sample[measure] / (b[round]?.[measure] ?? Number.NaN)))
+}
+
+const grouped = (value: number) => Math.round(value).toLocaleString("en-US")
+const shown = (value: number | undefined, digits: number) => (value === undefined ? "" : value.toFixed(digits))
+
+/** Columns as wide as what they hold, the first to the left and the others to the right. */
+const table = (lines: ReadonlyArray<ReadonlyArray<string>>): string => {
+  const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
+  const cells = lines.map((line) =>
+    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+  )
+  const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`))
+  return [cells[0] ?? [], rule, ...cells.slice(1)].map((line) => `| ${line.join(" | ")} |`).join("\n")
+}
+
+/** The table of a scenario, in Markdown. */
+export const resultTable = (result: Result): string =>
+  table([
+    ["client", "ops/s", "p50 µs", "p99 µs", "CPU µs/op", "× undici", "× plain", "CPU ÷ undici"],
+    ...result.rows.map((row) => {
+      if (row.missing !== undefined) return [row.label, `missing: ${row.missing}`, "", "", "", "", "", ""]
+      const { cpuMicros, opsPerSecond, p50, p99 } = summary(row)
+      const to = (name: string, measure: keyof Sample) => shown(ratio(result, row.contender, name, measure), 2)
+      return [
+        row.label,
+        grouped(opsPerSecond),
+        ...[p50, p99].map((micros) => shown(micros, micros < 10 ? 1 : 0)),
+        shown(cpuMicros, cpuMicros < 10 ? 2 : 1),
+        to("undici", "opsPerSecond"),
+        to("plain", "opsPerSecond"),
+        to("undici", "cpuMicros")
+      ]
+    })
+  ])
+
+/** A ratio or a number that must hold. */
+export interface Check {
+  readonly what: string
+  readonly target: string
+  /** Undefined where it was not measured. */
+  readonly measured: number | undefined
+  readonly met: boolean | undefined
+}
+
+/** What the project has promised. */
+export const checks = ({ results, ring }: Report): ReadonlyArray<Check> => {
+  const find = (name: string) => results.find((result) => result.name === name)
+  const atLeast = (what: string, target: number, measured: number | undefined): Check => ({
+    what,
+    target: `≥ ${target}`,
+    measured,
+    met: measured === undefined ? undefined : measured >= target
+  })
+  const atMost = (what: string, target: number, measured: number | undefined): Check => ({
+    what,
+    target: `≤ ${target}`,
+    measured,
+    met: measured === undefined ? undefined : measured <= target
+  })
+  const speed = (scenario: string, to: string) => ratio(find(scenario), "full", to, "opsPerSecond")
+  const cpu = (scenario: string, to: string) => ratio(find(scenario), "full", to, "cpuMicros")
+  const p50 = (scenario: string) => ratio(find(scenario), "full", "undici", "p50")
+  const largest = ring?.find(({ nodes, replicas }) => nodes === 1000 && replicas === 40)
+  return [
+    atLeast("get: throughput, of undici", 1.8, speed("get", "undici")),
+    atLeast("get: throughput, of undici (goal)", 2.2, speed("get", "undici")),
+    atMost("get: CPU per command, of undici", 0.55, cpu("get", "undici")),
+    atLeast("get: throughput, of its codec by bare promises", 0.75, speed("get", "codec")),
+    atLeast("get: throughput, of memjs", 0.9, speed("get", "memjs")),
+    atLeast("get: throughput, of ioredis (goal)", 1, speed("get", "ioredis")),
+    atLeast("get, 256 in flight: throughput, of undici", 1.9, speed("get-256-in-flight", "undici")),
+    atLeast("put: throughput, of undici", 1.15, speed("put", "undici")),
+    ...["get-10k", "get-100k", "put-10k", "put-100k"].map((name) =>
+      atLeast(`${name}: throughput, of undici`, 1.1, speed(name, "undici"))
+    ),
+    atMost("get, 1 in flight: p50, of undici", 1, p50("get-1-in-flight")),
+    atMost("get, 64 in flight: p50, of undici", 0.6, p50("get")),
+    atMost("get: CPU per command, of the same without metrics", 1.05, cpu("telemetry", "full-no-metrics")),
+    atMost("get: CPU per command, of the same without tracing support", 1.02, cpu("telemetry", "full-no-spans")),
+    atMost("lookup in a ring of 1,000 nodes, 40 replicas, ns", 1000, largest?.lookupNanos),
+    atLeast("embedded node: throughput, of node:http", 1, ratio(find("server"), "embedded", "http", "opsPerSecond"))
+  ]
+}
+
+export const checkTable = (checks: ReadonlyArray<Check>): string =>
+  table([
+    ["must show", "target", "measured", "met"],
+    ...checks.map(({ measured, met, target, what }) => [
+      what,
+      target,
+      shown(measured, measured !== undefined && measured >= 100 ? 0 : 2),
+      met === undefined ? "not measured" : met ? "yes" : "NO"
+    ])
+  ])
+
+export const ringTable = (rows: ReadonlyArray<RingRow>): string =>
+  table([
+    ["nodes × replicas", "lookup ns", "without the Option", "make ms"],
+    ...rows.map(({ lookupNanos, makeMillis, nodes, ownerNanos, replicas }) => [
+      `${grouped(nodes)} × ${replicas}`,
+      shown(lookupNanos, 0),
+      shown(ownerNanos, 0),
+      shown(makeMillis, 1)
+    ])
+  ])
+
+export const memoryTable = (memory: MemoryResult): string => {
+  const kib = (bytes: number) => `${shown(bytes / 1024, 1)} KiB`
+  return table([
+    ["memory", ""],
+    ["an idle client", kib(memory.idleClientBytes)],
+    ["an idle client with a connection", kib(memory.connectedClientBytes)],
+    ["10,000 gets in flight", kib(memory.commandsInFlightBytes)],
+    ["10,000 of undici's requests in flight", kib(memory.undiciInFlightBytes)]
+  ])
+}
+
+export const startupTable = (startup: StartupResult): string =>
+  table([
+    ["start-up, ms", ""],
+    ["import of effect", shown(startup.importEffectMillis, 0)],
+    ["import of effect-ghostdb, after it", shown(startup.importMillis, 0)],
+    ["GhostDBLive, the first one", shown(startup.firstLayerMillis, 1)],
+    ["the first get, connecting and handshake included", shown(startup.firstGetMillis, 1)],
+    ["GhostDBLive, later ones, built and closed", shown(startup.layerMillis, 2)]
+  ])

@@ -1,0 +1,107 @@
+/** What is compared with what. */
+import type { ContenderName } from "./contenders.js"
+import type { Load } from "./load.js"
+
+/** One comparison: the contenders take turns, round by round. */
+export interface Scenario {
+  /** For `--only`, and for the ratios that must hold. */
+  readonly name: string
+  readonly title: string
+  readonly contenders: ReadonlyArray<ContenderName>
+  readonly command: Load["command"]
+  readonly bytes: number
+  readonly inFlight: number
+  readonly nodes: number
+  /** nginx with canned replies, a socket server with the same, or the embedded node. */
+  readonly on: "nginx" | "canned" | "embedded"
+  /** Rounds in proportion to those of the others. Default 1. */
+  readonly rounds?: number
+}
+
+const kib = 1024
+const few: ReadonlyArray<ContenderName> = ["full", "plain", "undici", "undici-dispatch"]
+const fewAndPeers: ReadonlyArray<ContenderName> = [...few, "ioredis", "memjs"]
+
+const get40 = { command: "get", bytes: 40, inFlight: 64, nodes: 1, on: "nginx" } as const
+
+/** The scenario that most ratios are about. */
+export const headline: Scenario = {
+  ...get40,
+  name: "get",
+  title: "get, 40 B, 64 in flight",
+  contenders: [
+    "full",
+    "full-no-metrics",
+    "full-traced",
+    "full-dispatch",
+    "full-httpclient",
+    "codec",
+    "plain",
+    "undici",
+    "undici-dispatch",
+    "http-request",
+    "ioredis",
+    "node-redis",
+    "memjs"
+  ]
+}
+
+export const scenarios: ReadonlyArray<Scenario> = [
+  headline,
+  ...[1, 16, 256].map(
+    (inFlight): Scenario => ({
+      ...get40,
+      name: `get-${inFlight}-in-flight`,
+      title: `get, 40 B, ${inFlight} in flight`,
+      contenders: fewAndPeers,
+      inFlight
+    })
+  ),
+  {
+    ...get40,
+    name: "put",
+    title: "put, 40 B, 64 in flight",
+    contenders: ["full", "codec", "plain", "undici", "undici-dispatch", "ioredis", "node-redis", "memjs"],
+    command: "put"
+  },
+  ...(["get", "put"] as const).flatMap((command) =>
+    [10, 100].map(
+      (size): Scenario => ({
+        ...get40,
+        name: `${command}-${size}k`,
+        title: `${command}, ${size} KiB, 64 in flight`,
+        contenders: fewAndPeers,
+        command,
+        bytes: size * kib
+      })
+    )
+  ),
+  { ...get40, name: "5-nodes", title: "get, 40 B, 64 in flight, 5 nodes", contenders: few, nodes: 5 },
+  {
+    ...get40,
+    name: "canned",
+    title: "get, 40 B, 64 in flight, on a server that answers many requests in one write",
+    contenders: ["full", "full-dispatch", "codec", "plain", "undici", "undici-dispatch"],
+    on: "canned"
+  },
+  {
+    ...get40,
+    name: "embedded",
+    title: "get, 40 B, 64 in flight, on the embedded node",
+    contenders: few,
+    on: "embedded"
+  },
+  {
+    ...get40,
+    name: "telemetry",
+    title: "get, 40 B, 64 in flight: what metrics and tracing cost",
+    contenders: ["full", "full-no-metrics", "full-no-spans", "full-traced"],
+    rounds: 3
+  },
+  {
+    ...get40,
+    name: "cache-aside",
+    title: "40 B, 64 in flight, all hits",
+    contenders: ["full", "store", "get-or-else", "near-cache"]
+  }
+]

@@ -1,0 +1,223 @@
+// Nothing here is run: that it compiles, or does not, is the test.
+// @effect-diagnostics floatingEffect:off
+import type { Persistence } from "@effect/experimental"
+import type { KeyValueStore } from "@effect/platform"
+import { describe, expectTypeOf, it } from "@effect/vitest"
+import {
+  Context,
+  Effect,
+  type Either,
+  type Layer,
+  type Option,
+  type ParseResult,
+  Request,
+  RequestResolver,
+  Schema
+} from "effect"
+import {
+  type DeleteResult,
+  GhostDB,
+  type Json,
+  type KeyError,
+  NearCache,
+  type NoMoreServers,
+  Resolver,
+  type StoreResult
+} from "effect-ghostdb"
+import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
+import * as GhostDBPersistence from "effect-ghostdb/Persistence"
+
+class User extends Schema.Class<User>("User")({ id: Schema.Number, name: Schema.optional(Schema.String) }) {}
+class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
+class Database extends Context.Tag("Database")<Database, unknown>() {}
+class Cipher extends Context.Tag("Cipher")<Cipher, unknown>() {}
+const Secret = Schema.transformOrFail(Schema.String, Schema.Number, {
+  decode: (text) => Effect.as(Cipher, text.length),
+  encode: (count) => Effect.as(Cipher, "x".repeat(count))
+})
+
+type ParseError = ParseResult.ParseError
+declare const fetchUser: Effect.Effect<User, NotFound | "down", Database>
+
+describe("a store", () => {
+  const users = GhostDB.forSchema(User)
+  const lenient = GhostDB.forSchema(User, { onDecodeError: "miss" })
+  const exact = GhostDB.forSchema(User, { expiry: "exact", onDecodeError: "miss" })
+  const secrets = GhostDB.forSchema(Secret)
+
+  it("get fails with a ParseError, unless that is a miss", () => {
+    expectTypeOf(users.get).toEqualTypeOf<
+      (key: string) => Effect.Effect<Option.Option<User>, NoMoreServers | KeyError | ParseError, GhostDB>
+    >()
+    expectTypeOf(lenient.get("1")).toEqualTypeOf<
+      Effect.Effect<Option.Option<User>, NoMoreServers | KeyError, GhostDB>
+    >()
+    expectTypeOf(users.request("1")).toEqualTypeOf(users.get("1"))
+    expectTypeOf(lenient.request("1")).toEqualTypeOf(lenient.get("1"))
+    // What is not known before it runs can be either.
+    const either = GhostDB.forSchema(User, { onDecodeError: "miss" as "miss" | "fail" })
+    expectTypeOf(either.get("1")).toEqualTypeOf(users.get("1"))
+  })
+
+  it("put and add take the schema's values only, and can fail to encode them", () => {
+    expectTypeOf(lenient.put).toEqualTypeOf<typeof users.put>()
+    expectTypeOf(users.add("1", new User({ id: 1 }))).toEqualTypeOf<
+      Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, GhostDB>
+    >()
+    // @ts-expect-error
+    users.put("1", { id: "1" })
+    // @ts-expect-error
+    users.add("1")
+    expectTypeOf(users.delete("1")).toEqualTypeOf<Effect.Effect<DeleteResult, NoMoreServers | KeyError, GhostDB>>()
+  })
+
+  it("what the schema needs, its methods need", () => {
+    expectTypeOf(secrets.get("1")).toEqualTypeOf<
+      Effect.Effect<Option.Option<number>, NoMoreServers | KeyError | ParseError, GhostDB | Cipher>
+    >()
+    expectTypeOf(secrets.put("1", 2)).toEqualTypeOf<
+      Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, GhostDB | Cipher>
+    >()
+    expectTypeOf(secrets.delete("1")).toEqualTypeOf<Effect.Effect<DeleteResult, NoMoreServers | KeyError, GhostDB>>()
+    expectTypeOf(secrets.getOrElse("1", Effect.as(Database, 1))).toEqualTypeOf<
+      Effect.Effect<number, KeyError | ParseError, GhostDB | Cipher | Database>
+    >()
+  })
+
+  it("getOrElse fails as the effect does, and as the options say", () => {
+    type Lookup<E> = Effect.Effect<User, E, GhostDB | Database>
+    expectTypeOf(users.getOrElse("1", fetchUser)).toEqualTypeOf<Lookup<NotFound | "down" | KeyError | ParseError>>()
+    expectTypeOf(lenient.getOrElse("1", fetchUser, { ttl: 5, lock: true })).toEqualTypeOf<
+      Lookup<NotFound | "down" | KeyError>
+    >()
+    expectTypeOf(lenient.getOrElse("1", fetchUser, { onOutage: "fail" })).toEqualTypeOf<
+      Lookup<NotFound | "down" | KeyError | NoMoreServers>
+    >()
+    expectTypeOf(
+      exact.getOrElse("1", Effect.succeed(new User({ id: 1 })), {
+        staleFor: "1 minute",
+        failure: { schema: NotFound, ttl: 5 },
+        ttl: (user) => user.id
+      })
+    ).toEqualTypeOf<Effect.Effect<User, NotFound | KeyError, GhostDB>>()
+    // @ts-expect-error not a User
+    users.getOrElse("1", Effect.succeed({ id: "1" }))
+  })
+
+  it("what needs exact expiry is refused without", () => {
+    // @ts-expect-error needs a store with expiry: "exact"
+    users.getOrElse("1", fetchUser, { staleFor: "1 minute" })
+    // @ts-expect-error needs a store with expiry: "exact"
+    users.getOrElse("1", fetchUser, { failure: { schema: NotFound, ttl: 5 } })
+    // @ts-expect-error needs expiry: "exact"
+    fetchUser.pipe(GhostDB.cached("1", { schema: User, staleFor: "1 minute" }))
+    // @ts-expect-error no such option
+    exact.getOrElse("1", fetchUser, { stalefor: "1 minute" })
+    // @ts-expect-error no such option
+    GhostDB.forSchema(User, { prefx: "user:", ttl: 5 })
+  })
+
+  it("cached, in a pipe, is getOrElse", () => {
+    expectTypeOf(fetchUser.pipe(GhostDB.cached("1", { schema: User }))).toEqualTypeOf(users.getOrElse("1", fetchUser))
+    expectTypeOf(
+      fetchUser.pipe(GhostDB.cached("1", { schema: User, onDecodeError: "miss", onOutage: "fail", lock: true, ttl: 5 }))
+    ).toEqualTypeOf(lenient.getOrElse("1", fetchUser, { onOutage: "fail" }))
+    expectTypeOf(
+      Effect.succeed(1).pipe(
+        GhostDB.cached("1", {
+          schema: Schema.Number,
+          expiry: "exact",
+          staleFor: "1 minute",
+          failure: { schema: NotFound, ttl: 5 }
+        })
+      )
+    ).toEqualTypeOf<Effect.Effect<number, NotFound | KeyError | ParseError, GhostDB>>()
+  })
+
+  it("the encoded side of a schema must be JSON", () => {
+    GhostDB.forSchema(Schema.Struct({ at: Schema.Date, tags: Schema.Array(Schema.NullOr(Schema.String)) }))
+    GhostDB.forSchema(Schema.Struct({ a: Schema.optional(Schema.Struct({ b: Schema.optional(Schema.Number) })) }))
+    GhostDB.forSchema(Schema.Union(User, Schema.Tuple(Schema.Literal("none"), Schema.Number)))
+    GhostDB.forSchema(Schema.Option(User))
+    GhostDB.forSchema(Schema.ReadonlyMap({ key: Schema.String, value: User }))
+    GhostDB.forSchema(Schema.Record({ key: Schema.String, value: Schema.Boolean }))
+    interface Tree {
+      readonly children: ReadonlyArray<Tree>
+    }
+    const Tree: Schema.Schema<Tree> = Schema.Struct({ children: Schema.Array(Schema.suspend(() => Tree)) })
+    GhostDB.forSchema(Tree)
+    // @ts-expect-error the encoded side of the schema must be JSON
+    GhostDB.forSchema(Schema.Struct({ at: Schema.DateFromSelf }))
+    // @ts-expect-error
+    GhostDB.forSchema(Schema.BigIntFromSelf)
+    // @ts-expect-error
+    GhostDB.forSchema(Schema.UndefinedOr(Schema.String))
+    // @ts-expect-error
+    GhostDB.forSchema(Schema.Array(Schema.UndefinedOr(Schema.String)))
+    // @ts-expect-error
+    GhostDB.forSchema(Schema.Struct({ a: Schema.UndefinedOr(Schema.String) }))
+    // @ts-expect-error
+    GhostDB.forSchema(Schema.Unknown)
+    // @ts-expect-error
+    fetchUser.pipe(GhostDB.cached("1", { schema: Schema.DateFromSelf }))
+    // @ts-expect-error
+    exact.getOrElse("1", fetchUser, { failure: { schema: Schema.DateFromSelf, ttl: 5 } })
+  })
+})
+
+describe("many keys", () => {
+  it("each key has its result, or its error", () => {
+    type Results<A, E> = ReadonlyMap<string, Either.Either<A, E>>
+    expectTypeOf(GhostDB.getMany(["a"])).toEqualTypeOf<
+      Effect.Effect<Results<Option.Option<Json>, NoMoreServers | KeyError>, never, GhostDB>
+    >()
+    expectTypeOf(GhostDB.putMany([["a", 1]], { ttl: 5 })).toEqualTypeOf<
+      Effect.Effect<Results<StoreResult, NoMoreServers | KeyError>, never, GhostDB>
+    >()
+    expectTypeOf(GhostDB.deleteMany(new Set(["a"]), { concurrency: 8 })).toEqualTypeOf<
+      Effect.Effect<Results<DeleteResult, NoMoreServers | KeyError>, never, GhostDB>
+    >()
+    expectTypeOf(GhostDB.forSchema(User).getMany(["a"])).toEqualTypeOf<
+      Effect.Effect<Results<Option.Option<User>, NoMoreServers | KeyError | ParseError>, never, GhostDB>
+    >()
+    interface Quote {
+      readonly price: number
+    }
+    GhostDB.putMany(new Map<string, Quote>())
+    // @ts-expect-error
+    GhostDB.putMany([["a", () => 1]])
+    // @ts-expect-error
+    GhostDB.putMany([["a", undefined]])
+  })
+})
+
+describe("what stands on the cache", () => {
+  it("Resolver.cached keeps the request's types", () => {
+    class NameOf extends Request.TaggedClass("NameOf")<string, NotFound, { readonly id: number }> {}
+    const resolver = RequestResolver.fromEffect((_: NameOf) => Effect.succeed("name"))
+    const names = GhostDB.forSchema(Schema.String)
+    const cached = Resolver.cached(resolver, { store: names, key: ({ id }) => String(id) })
+    expectTypeOf(Effect.request(new NameOf({ id: 1 }), cached)).toEqualTypeOf<
+      Effect.Effect<string, NotFound, GhostDB>
+    >()
+    // @ts-expect-error the store has other values than the requests
+    Resolver.cached(resolver, { store: GhostDB.forSchema(Schema.Number), key: () => "" })
+  })
+
+  it("the layers need a client and nothing else", () => {
+    expectTypeOf(GhostDBKeyValueStore.layer({ prefix: "a" })).toEqualTypeOf<
+      Layer.Layer<KeyValueStore.KeyValueStore, never, GhostDB>
+    >()
+    expectTypeOf(GhostDBPersistence.layer()).toEqualTypeOf<
+      Layer.Layer<Persistence.BackingPersistence, never, GhostDB>
+    >()
+    expectTypeOf(GhostDBPersistence.layerResult({ prefix: "a" })).toEqualTypeOf<
+      Layer.Layer<Persistence.ResultPersistence, never, GhostDB>
+    >()
+    expectTypeOf(NearCache.layer({ capacity: 1, ttl: 1 })).toEqualTypeOf<
+      Layer.Layer<GhostDB | NearCache, never, GhostDB>
+    >()
+    // @ts-expect-error a store has a name
+    GhostDBKeyValueStore.layer()
+  })
+})
