@@ -9,6 +9,7 @@ import * as Tls from "node:tls"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as MutableList from "effect/MutableList"
 import * as Redacted from "effect/Redacted"
 import type { TlsOptions } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
@@ -37,40 +38,6 @@ const settle = (slot: Slot, outcome: Exit.Exit<Reply, Fault>): void => {
 
 const fault = (reason: Fault["reason"], detail: string): Exit.Exit<never, Fault> => Exit.fail({ reason, detail })
 
-/** A first-in-first-out queue whose head is taken without moving the rest. */
-class Fifo<A> {
-  private items: Array<A> = []
-  private first = 0
-  get length(): number {
-    return this.items.length - this.first
-  }
-  push(item: A): void {
-    this.items.push(item)
-  }
-  peek(): A | undefined {
-    return this.items[this.first]
-  }
-  shift(): A | undefined {
-    const item = this.items[this.first]
-    if (item === undefined) return undefined
-    this.first += 1
-    if (this.first === this.items.length) {
-      this.items = []
-      this.first = 0
-    } else if (this.first > 1024 && this.first * 2 > this.items.length) {
-      this.items = this.items.slice(this.first)
-      this.first = 0
-    }
-    return item
-  }
-  *[Symbol.iterator](): Iterator<A> {
-    for (let i = this.first; i < this.items.length; i++) {
-      const item = this.items[i]
-      if (item !== undefined) yield item
-    }
-  }
-}
-
 /** What all connections to one node share. */
 interface Endpoint {
   readonly connect: () => Net.Socket
@@ -90,8 +57,8 @@ const fullWrite = 64 * 1024
 
 class Connection {
   /** Not yet written, and written without a reply. */
-  private unsent = new Fifo<Slot>()
-  private sent = new Fifo<Slot>()
+  private unsent = MutableList.empty<Slot>()
+  private sent = MutableList.empty<Slot>()
   private readonly socket: Net.Socket
   private readonly parser: HttpReplyParser
   private readonly since: number
@@ -145,11 +112,11 @@ class Connection {
 
   /** Requests that have not been answered; never 0 while it is not ready. */
   get load(): number {
-    return this.unsent.length + this.sent.length
+    return MutableList.length(this.unsent) + MutableList.length(this.sent)
   }
 
   send(slot: Slot): void {
-    this.unsent.push(slot)
+    MutableList.append(this.unsent, slot)
     if (!this.flushing && this.ready) {
       this.flushing = true
       nextTick(flush, this)
@@ -161,12 +128,12 @@ class Connection {
     this.flushing = false
     while (this.ready && !this.closed && !this.socket.writableNeedDrain) {
       let text = ""
-      while (text.length < fullWrite && this.sent.length < this.endpoint.depth) {
-        const slot = this.unsent.shift()
+      while (text.length < fullWrite && MutableList.length(this.sent) < this.endpoint.depth) {
+        const slot = MutableList.shift(this.unsent)
         if (slot === undefined) break
         if (slot.resume === undefined) continue
         text += slot.text
-        this.sent.push(slot)
+        MutableList.append(this.sent, slot)
         this.parser.awaiting += 1
       }
       if (text === "") return
@@ -208,11 +175,14 @@ class Connection {
     this.count(0)
     this.socket.destroy()
     const wasReady = this.ready
-    for (let slot = this.sent.shift(), next = first; slot !== undefined; slot = this.sent.shift(), next = outcome) {
+    let next = first
+    for (const slot of this.sent) {
       settle(slot, next)
+      next = outcome
     }
+    MutableList.reset(this.sent)
     if (!wasReady) {
-      for (let slot = this.unsent.shift(); slot !== undefined; slot = this.unsent.shift()) settle(slot, outcome)
+      for (const slot of this.unsent) settle(slot, outcome)
     }
     this.retire()
     this.owner.onClosed(this)
@@ -225,7 +195,7 @@ class Connection {
       this.owner.onRetired(this)
     }
     const unsent = this.unsent
-    this.unsent = new Fifo()
+    this.unsent = MutableList.empty()
     for (const slot of unsent) if (slot.resume !== undefined) this.owner.send(slot)
   }
 
@@ -237,10 +207,10 @@ class Connection {
   private onReply(status: number, body: string): void {
     this.replies += 1
     if (this.replies === 2) this.endpoint.depth = Number.POSITIVE_INFINITY
-    const slot = this.sent.shift()
+    const slot = MutableList.shift(this.sent)
     if (slot !== undefined) settle(slot, Exit.succeed({ status, body }))
     if (this.retired) this.closeIfIdle()
-    else if (this.unsent.length > 0 && !this.flushing) {
+    else if (MutableList.length(this.unsent) > 0 && !this.flushing) {
       this.flushing = true
       nextTick(flush, this)
     }
@@ -251,8 +221,8 @@ class Connection {
     if (this.replies === 1) this.endpoint.depth = 1
     const unsent = this.unsent
     this.unsent = this.sent
-    this.sent = new Fifo()
-    for (const slot of unsent) this.unsent.push(slot)
+    this.sent = MutableList.empty()
+    for (const slot of unsent) MutableList.append(this.unsent, slot)
     this.fail(fault("Reset", "the node closed the connection"))
   }
 
