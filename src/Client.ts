@@ -150,13 +150,13 @@ type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
 
 /**
  * The way of a command once it is not straight: a node has not been spoken to yet, an attempt has failed, or there is no
- * live node or no leader. `first` is the failure of an attempt that has been made.
+ * live node or no leader. `first` is the failure of an attempt that has been made, and the dialect that it spoke.
  */
 const pursue = <A>(
   env: Environment,
   errand: Errand<A>,
   startedAt: bigint,
-  options: { readonly first?: NodeFailure; readonly span?: Tracer.Span } = {}
+  options: { readonly first?: NodeFailure & { readonly dialect: Protocol.Dialect }; readonly span?: Tracer.Span } = {}
 ): Outcome<A> =>
   Effect.suspend(() => {
     const { cluster, settings } = env
@@ -167,6 +167,8 @@ const pursue = <A>(
     let current: string | undefined
     /** The last failure of an attempt on the current node. */
     let last: NodeFailure | undefined
+    /** The dialect of the last attempt on the current node. */
+    let spoken = first?.dialect
     let swept = false
     /** The last node to refuse what a leader does. */
     let refusedBy: string | undefined
@@ -200,7 +202,7 @@ const pursue = <A>(
       return Effect.matchEffect(persist(node, route, fault), {
         onSuccess: (outcome) => outcome,
         onFailure: (failure) =>
-          Effect.flatMap(cluster.failed(node, failure), (verdict) => {
+          Effect.flatMap(cluster.failed(node, failure, spoken), (verdict) => {
             if (verdict === "again") return on(node, route)
             note(failure)
             if (verdict === "elsewhere") refusedBy = node
@@ -228,6 +230,7 @@ const pursue = <A>(
             return Effect.succeed<Outcome<A>>(new KeyError({ key: errand.key, reason: "Empty" }))
           }
           tell("attempt", { "server.address": node })
+          spoken = protocol.dialect
           return Effect.map(attempt(env, node, errand.say(protocol), errand.key, true), Effect.succeed)
         })
       })
@@ -345,7 +348,7 @@ const keyed = <A>(
       return answer
     })
     return Effect.catchAll(straight, (fault) =>
-      pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, ...fault } })
+      pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, ...fault, dialect } })
     )
   })
 

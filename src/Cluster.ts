@@ -43,8 +43,8 @@ export interface Cluster {
   readonly identify: (node: string) => Effect.Effect<Protocol.Protocol, Fault>
   /** A command has succeeded on the node. */
   readonly succeeded: (node: string) => Effect.Effect<void>
-  /** A command has failed on the node, all its retries included. */
-  readonly failed: (node: string, fault: Fault) => Effect.Effect<Verdict>
+  /** A command has failed on the node, all its retries included. `spoken` is the dialect of the last, if it got so far. */
+  readonly failed: (node: string, fault: Fault, spoken: Protocol.Dialect | undefined) => Effect.Effect<Verdict>
   /** A command has run out of time between attempts on the node: the same, but there is no time for a ping either. */
   readonly abandoned: (node: string, fault: Fault) => Effect.Effect<void>
   /**
@@ -131,7 +131,7 @@ export const make = Effect.fnUntraced(function* (
       ({ after }) => (isLive(after, node) ? ("doubtful" as const) : ("dead" as const))
     )
 
-  const failed = (node: string, fault: Fault): Effect.Effect<Verdict> => {
+  const failed = (node: string, fault: Fault, spoken: Protocol.Dialect | undefined): Effect.Effect<Verdict> => {
     const fall = ClusterState.classify(fault)
     if (fall === "down") return die(node, fault)
     if (fall === "misdirected") {
@@ -141,13 +141,12 @@ export const make = Effect.fnUntraced(function* (
       )
     }
     return Effect.flatMap(state, ({ nodes }) => {
-      const known = nodes.get(node)
       // It has left the cluster, and is none of the client's business any more.
-      if (known === undefined) return Effect.succeed("dead" as const)
+      if (!nodes.has(node)) return Effect.succeed("dead" as const)
       return Effect.matchEffect(ping(node), {
         onFailure: () => die(node, fault),
         onSuccess: (dialect) =>
-          known.dialect === dialect
+          spoken === dialect
             ? doubt(node, fault)
             : Effect.as(
                 transition((self) => ClusterState.identified(self, node, dialect)),

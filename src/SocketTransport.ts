@@ -174,14 +174,13 @@ class Connection {
     this.closed = true
     this.count(0)
     this.socket.destroy()
-    const wasReady = this.ready
     let next = first
     for (const slot of this.sent) {
       settle(slot, next)
       next = outcome
     }
     MutableList.reset(this.sent)
-    if (!wasReady) {
+    if (!this.ready) {
       for (const slot of this.unsent) settle(slot, outcome)
     }
     this.retire()
