@@ -145,18 +145,25 @@ interface Errand<A> {
   readonly only?: string
 }
 
+/** An attempt that has failed before the errand has set out. */
+interface FirstAttempt {
+  readonly node: string
+  readonly dialect: Protocol.Dialect
+  readonly fault: Fault
+}
+
 /** What an errand comes to on one node: its answer, or going on elsewhere. */
 type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
 
 /**
  * The way of a command once it is not straight: a node has not been spoken to yet, an attempt has failed, or there is no
- * live node or no leader. `first` is the failure of an attempt that has been made, and the dialect that it spoke.
+ * live node or no leader.
  */
 const pursue = <A>(
   env: Environment,
   errand: Errand<A>,
   startedAt: bigint,
-  options: { readonly first?: NodeFailure & { readonly dialect: Protocol.Dialect }; readonly span?: Tracer.Span } = {}
+  options: { readonly first?: FirstAttempt; readonly span?: Tracer.Span } = {}
 ): Outcome<A> =>
   Effect.suspend(() => {
     const { cluster, settings } = env
@@ -168,7 +175,7 @@ const pursue = <A>(
     /** The last failure of an attempt on the current node. */
     let last: NodeFailure | undefined
     /** The dialect of the last attempt on the current node. */
-    let spoken = first?.dialect
+    let spoken: Protocol.Dialect | undefined
     let swept = false
     /** The last node to refuse what a leader does. */
     let refusedBy: string | undefined
@@ -196,10 +203,11 @@ const pursue = <A>(
       return Effect.zipRight(cluster.sweep, next)
     }
 
-    const on = (node: string, route: Errand<A>["route"], fault?: Fault): Outcome<A> => {
+    const on = (node: string, route: Errand<A>["route"], made?: FirstAttempt): Outcome<A> => {
       current = node
       last = undefined
-      return Effect.matchEffect(persist(node, route, fault), {
+      spoken = made?.dialect
+      return Effect.matchEffect(persist(node, route, made?.fault), {
         onSuccess: (outcome) => outcome,
         onFailure: (failure) =>
           Effect.flatMap(cluster.failed(node, failure, spoken), (verdict) => {
@@ -348,7 +356,7 @@ const keyed = <A>(
       return answer
     })
     return Effect.catchAll(straight, (fault) =>
-      pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, ...fault, dialect } })
+      pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, dialect, fault } })
     )
   })
 

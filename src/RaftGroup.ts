@@ -69,8 +69,7 @@ const firstRaftPort = 11_000
  *
  * @example
  * import { Effect } from "effect"
- * import { NodeServer } from "effect-ghostdb"
- * import * as RaftGroup from "effect-ghostdb/RaftGroup"
+ * import { NodeServer, RaftGroup } from "effect-ghostdb"
  *
  * const program = Effect.gen(function* () {
  *   const raftGroup = yield* RaftGroup.make({ replicationDelay: "50 millis", electionTime: "2 seconds" })

@@ -9,6 +9,12 @@ for (const dialect of Dialect.literals) {
   contract(`${dialect} nodes over HTTP`, { dialect, size: 3, layer: overHttp({ nodes: 3, dialect }) })
 }
 
+contract("raft nodes in memory, read from any", {
+  dialect: "raft",
+  size: 3,
+  layer: TestCluster.layer({ dialect: "raft", client: { readFrom: "any" } })
+})
+
 contract("v2 nodes over layerHttpClient", {
   dialect: "v2",
   size: 3,

@@ -179,6 +179,8 @@ describe("a raft cluster", () => {
         "no GhostDB node served the command: node-1 NotLeader (the node does not lead its raft cluster); " +
           "node-2 NotLeader (the raft cluster has no leader); node-3 NotLeader (the raft cluster has no leader)"
       )
+      const failures = error._tag === "NoMoreServers" ? error.failures : []
+      expect(failures.map(Object.keys)).toEqual(Array(3).fill(["node", "reason", "detail"]))
     }).pipe(
       Effect.provide(
         inMemory({ client: { election: Schedule.spaced("100 millis").pipe(Schedule.intersect(Schedule.recurs(3))) } })
@@ -420,6 +422,35 @@ describe("the leader's address", () => {
   )
 })
 
+describe("a group of servers", () => {
+  it.scoped("one that is restarted catches up; one that cannot listen again stays out", () =>
+    Effect.gen(function* () {
+      const servers = yield* NodeServer.cluster({ dialect: "raft", nodes: 2 })
+      const [leader, follower] = servers
+      yield* leader!.node.handle("put", '{"Gobj":{"Key":"key","Value":1,"TTL":"-1"}}')
+      yield* follower!.stop
+      expect(yield* leader!.node.isLeader).toBe(false)
+      yield* follower!.start()
+      expect(yield* follower!.node.size).toBe(1)
+
+      yield* follower!.stop
+      const taken = yield* Effect.scoped(
+        Effect.zipRight(NodeServer.make({ port: follower!.port }), Effect.flip(follower!.start()))
+      )
+      expect(taken.message).toContain("EADDRINUSE")
+      const leading = Effect.forEach(servers, ({ node }) => node.isLeader)
+      yield* TestClock.adjust("1 minute")
+      // Two of two would be a majority.
+      expect(yield* leading).toEqual([false, false])
+
+      yield* follower!.start()
+      yield* TestClock.adjust("1 second")
+      expect(yield* leading).toEqual([false, true])
+      expect(yield* Effect.forEach(servers, ({ node }) => node.size)).toEqual([1, 1])
+    })
+  )
+})
+
 describe("a leader that cannot lead", () => {
   const reply = (status: number, message: string, value: Json = null) => ({
     status: 200,
@@ -574,6 +605,23 @@ describe("a mixed cluster", () => {
         }).pipe(Effect.provide(inMemory({ nodes: addresses, dialect: "v2", replica })))
     )
   }
+
+  it.scopedLive("a node that is replaced unseen under many commands at once is not held to be failing", () =>
+    Effect.gen(function* () {
+      const servers = yield* NodeServer.cluster({ nodes: 1 })
+      const [server] = servers
+      yield* Effect.gen(function* () {
+        yield* Effect.forEach(keys, (key) => GhostDB.put(key, key), { concurrency: "unbounded" })
+        yield* server!.stop
+        const { node } = yield* NodeServer.make({ port: server!.port, dialect: "raft" })
+        expect(yield* Effect.forEach(keys, (key) => GhostDB.put(key, key), { concurrency: "unbounded" })).toEqual(
+          keys.map(() => "STORED")
+        )
+        expect(yield* topologyNow).toMatchObject({ placement: "replicated", dead: [] })
+        expect(yield* node.size).toBe(keys.length)
+      }).pipe(Effect.provide(clientOf(servers)))
+    })
+  )
 
   it.scopedLive("an upgrade over HTTP under load: every command ends with a value or a typed failure", () =>
     Effect.gen(function* () {
