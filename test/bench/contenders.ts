@@ -82,7 +82,8 @@ const ofEffect = async <R>(
     })
   }
   return {
-    once: () => runtime.runPromise(once()),
+    once: () =>
+      runtime.runPromise(once()).then((answer) => (Option.isOption(answer) ? Option.getOrUndefined(answer) : answer)),
     run: (meter) =>
       runtime.runPromise(
         Effect.all(
@@ -95,9 +96,7 @@ const ofEffect = async <R>(
 
 const commands = ({ bytes, command }: Load) => {
   const value = valueOf(bytes)
-  return command === "get"
-    ? () => Effect.map(GhostDB.get(nextKey()), Option.getOrUndefined)
-    : () => GhostDB.put(nextKey(), value)
+  return command === "get" ? () => GhostDB.get(nextKey()) : () => GhostDB.put(nextKey(), value)
 }
 
 /** The client as its users have it, but for the nodes file and for attempts that outlast a busy machine. */
@@ -167,9 +166,7 @@ export const contenders = {
     ofEffect(load, client(load, Layer.provide(layerHttpClient, NodeHttpClient.layerUndici)), commands)
   ),
   store: contender("effect-ghostdb, Store.get", (load) =>
-    ofEffect(load, client(load, SocketTransport.layer), () => () => {
-      return Effect.map(strings.get(nextKey()), Option.getOrUndefined)
-    })
+    ofEffect(load, client(load, SocketTransport.layer), () => () => strings.get(nextKey()))
   ),
   "get-or-else": contender("effect-ghostdb, getOrElse", (load) =>
     ofEffect(load, client(load, SocketTransport.layer), () => () => strings.getOrElse(nextKey(), Effect.never))

@@ -3,7 +3,7 @@
  *
  *   --quick       one short round of everything, to see that it runs
  *   --only NAME   one scenario, or `server`, `ring`, `memory`, `startup`; can be given several times
- *   --rounds N    rounds of each scenario, default 7
+ *   --rounds N    rounds of each scenario (of some a multiple), default 5
  *   --millis N    length of a round, default 300
  *   --json        the report as JSON on standard output
  *
@@ -36,7 +36,7 @@ const { values: args } = parseArgs({
     json: { type: "boolean", default: false }
   }
 })
-const rounds = Number(args.rounds ?? (args.quick ? 1 : 7))
+const rounds = Number(args.rounds ?? (args.quick ? 1 : 5))
 const millis = Number(args.millis ?? (args.quick ? 100 : 300))
 /** CPU time of each contender before its rounds. */
 const warmUpMillis = args.quick ? 50 : 1000
@@ -61,7 +61,10 @@ const decodeSample = Schema.decodeUnknown(Sample)
 
 const program = Effect.gen(function* () {
   const unknown = args.only.find((name) => !names.includes(name))
-  if (unknown !== undefined) return yield* Console.error(`no scenario ${unknown}; there are ${names.join(", ")}`)
+  if (unknown !== undefined) {
+    process.exitCode = 1
+    return yield* Console.error(`no scenario ${unknown}; there are ${names.join(", ")}`)
+  }
 
   const scope = yield* Effect.scope
   const directory = yield* compiled
@@ -133,13 +136,13 @@ const program = Effect.gen(function* () {
 
   /** The servers take turns under the same client; the CPU time is theirs. */
   const runServers = Effect.gen(function* () {
-    const rows = yield* Effect.forEach(["embedded", "http"] as const, (kind) =>
+    const rows = yield* Effect.forEach(["http", "embedded"] as const, (kind) =>
       Effect.gen(function* () {
         const server = yield* Servers.one(compiledScript("server"), kind)
         const { bytes, command, inFlight } = headline
         const load = { contender: "plain", command, bytes, inFlight, nodes: [server.node], peerPort: 0 }
         const client = yield* startClient(load)
-        const label = kind === "embedded" ? "the embedded node" : "node:http, canned replies"
+        const label = kind === "embedded" ? "the embedded node" : "node:http and a Map"
         const samples: Array<Sample> = []
         return { contender: kind, label, samples, server, client }
       })

@@ -28,9 +28,12 @@ const started = (command: string, args: ReadonlyArray<string>, options: { readon
 const ended = (child: ChildProcess, name: string) =>
   Effect.async<never, ProcessError>((resume) => {
     const fail = (why: string) => resume(new ProcessError({ message: `${name}: ${why}` }))
-    if (child.exitCode !== null) return fail(`has ended with ${child.exitCode}`)
-    child.once("error", (error) => fail(error.message))
-    child.once("exit", (code, signal) => fail(`has ended with ${code ?? signal}`))
+    const onError = (error: Error) => fail(error.message)
+    const onExit = (code: number | null, signal: string | null) => fail(`has ended with ${code ?? signal}`)
+    if (child.exitCode !== null || child.signalCode !== null) onExit(child.exitCode, child.signalCode)
+    child.once("error", onError)
+    child.once("exit", onExit)
+    return Effect.sync(() => child.off("error", onError).off("exit", onExit))
   })
 
 /** A script of the benchmark in a process of its own. */

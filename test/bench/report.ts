@@ -59,18 +59,22 @@ const shown = (value: number | undefined, digits: number) => (value === undefine
 const table = (lines: ReadonlyArray<ReadonlyArray<string>>): string => {
   const widths = (lines[0] ?? []).map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
   const cells = lines.map((line) =>
-    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+    widths.map((width, column) => (column === 0 ? (line[0] ?? "").padEnd(width) : (line[column] ?? "").padStart(width)))
   )
   const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`))
   return [cells[0] ?? [], rule, ...cells.slice(1)].map((line) => `| ${line.join(" | ")} |`).join("\n")
 }
 
-/** The table of a scenario, in Markdown. */
-export const resultTable = (result: Result): string =>
-  table([
-    ["client", "ops/s", "p50 µs", "p99 µs", "CPU µs/op", "× undici", "× plain", "CPU ÷ undici"],
+/** The table of a scenario, in Markdown: ratios to undici and to the plain client, or else to the first contender. */
+export const resultTable = (result: Result): string => {
+  const names = result.rows.map(({ contender }) => contender)
+  const known = ["undici", "plain"].filter((name) => names.includes(name))
+  const references = known.length > 0 ? known : names.slice(0, 1)
+  const main = references[0] ?? ""
+  return table([
+    ["", "ops/s", "p50 µs", "p99 µs", "CPU µs/op", ...references.map((name) => `× ${name}`), `CPU ÷ ${main}`],
     ...result.rows.map((row) => {
-      if (row.missing !== undefined) return [row.label, `missing: ${row.missing}`, "", "", "", "", "", ""]
+      if (row.missing !== undefined) return [row.label, `missing: ${row.missing}`]
       const { cpuMicros, opsPerSecond, p50, p99 } = summary(row)
       const to = (name: string, measure: keyof Sample) => shown(ratio(result, row.contender, name, measure), 2)
       return [
@@ -78,12 +82,12 @@ export const resultTable = (result: Result): string =>
         grouped(opsPerSecond),
         ...[p50, p99].map((micros) => shown(micros, micros < 10 ? 1 : 0)),
         shown(cpuMicros, cpuMicros < 10 ? 2 : 1),
-        to("undici", "opsPerSecond"),
-        to("plain", "opsPerSecond"),
-        to("undici", "cpuMicros")
+        ...references.map((name) => to(name, "opsPerSecond")),
+        to(main, "cpuMicros")
       ]
     })
   ])
+}
 
 /** A ratio or a number that must hold. */
 export interface Check {

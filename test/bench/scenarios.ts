@@ -43,7 +43,8 @@ export const headline: Scenario = {
     "ioredis",
     "node-redis",
     "memjs"
-  ]
+  ],
+  rounds: 2
 }
 
 export const scenarios: ReadonlyArray<Scenario> = [

@@ -50,15 +50,15 @@ const canned = (bytes: number) => {
   })
 }
 
-/** What a few lines of node:http make of the same replies. */
+/** A few lines of node:http that hold the same values and answer the same. */
 const plainHttp = (bytes: number) => {
-  const get = replies.get(bytes)
+  const values = new Map(keys.map((key) => [key, JSON.stringify(valueOf(bytes))]))
   return Http.createServer((request, response) => {
     const chunks: Array<Buffer> = []
     request.on("data", (chunk: Buffer) => chunks.push(chunk))
     request.on("end", () => {
-      JSON.parse(Buffer.concat(chunks).toString())
-      const body = request.url === "/get" ? get : request.url === "/put" ? replies.put : replies.ping
+      const value = values.get(JSON.parse(Buffer.concat(chunks).toString()).Gobj.Key)
+      const body = `{"Gobj":{"Key":"","Value":${value},"TTL":-1},"Status":1,"Message":"OK","Error":""}\n`
       response.writeHead(200, {
         "Content-Type": "application/json; charset=UTF-8",
         "Content-Length": Buffer.byteLength(body)
