@@ -23,7 +23,7 @@ import { type Fault, KeyError, type NodeFailure, type NodesFileError, NoMoreServ
 import * as NodesFile from "./NodesFile.js"
 import * as Protocol from "./Protocol.js"
 import * as Telemetry from "./Telemetry.js"
-import { Transport } from "./Transport.js"
+import { type Connections, Transport } from "./Transport.js"
 
 /** {@link GhostDBConfig.GhostDBOptions} and the nodes. */
 export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
@@ -36,7 +36,7 @@ export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
 /** What every command needs. */
 interface Environment {
   readonly cluster: Cluster.Cluster
-  readonly post: (node: string, command: string, body: string) => Effect.Effect<Protocol.Reply, Fault>
+  readonly post: Connections["post"]
   readonly settings: GhostDBConfig.Settings
   readonly clock: Clock.Clock
   readonly recorder: (operation: Telemetry.Operation) => Telemetry.Recorder
@@ -69,7 +69,7 @@ const keyError = (key: string): KeyError | undefined => {
 const isRefused = (key: string, protocol: Protocol.Protocol) => key === "" && !protocol.allowsEmptyKey
 
 /** The value's JSON text. Throws, and so makes a defect of, what the compiler has been talked out of refusing. */
-const stringify = (key: string, value: unknown): string => {
+const stringify = (key: string, value: unknown): Protocol.JsonText => {
   const cannot = (why: string) =>
     new Cause.IllegalArgumentException(`the value for the key ${JSON.stringify(key)} is not JSON: ${why}`)
   let json: string | undefined
@@ -79,7 +79,7 @@ const stringify = (key: string, value: unknown): string => {
     throw cannot(error instanceof Error ? (error.message.split("\n")[0] ?? "") : String(error))
   }
   if (json === undefined) throw cannot(`it is ${typeof value}`)
-  return json
+  return Protocol.jsonText(json)
 }
 
 const forever = -1
@@ -101,9 +101,9 @@ const seconds = (ttl: Ttl): number => {
 const encoder = new TextEncoder()
 
 /** The body's size in bytes where it is over the limit; no character takes more than three bytes. */
-const excess = (body: string, limit: number): number | undefined => {
+const excess = (body: Protocol.JsonText, limit: number): number | undefined => {
   if (body.length * 3 <= limit) return undefined
-  const size = encoder.encode(body).length
+  const size = typeof body === "string" ? encoder.encode(body).length : body.length
   return size > limit ? size : undefined
 }
 

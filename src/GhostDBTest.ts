@@ -11,7 +11,7 @@ import type { GhostDB } from "./GhostDB.js"
 import { defaults, type GhostDBOptions } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
 import * as NodesFile from "./NodesFile.js"
-import type { Dialect } from "./Protocol.js"
+import * as Protocol from "./Protocol.js"
 import * as RaftGroup from "./RaftGroup.js"
 import { Transport } from "./Transport.js"
 
@@ -40,7 +40,7 @@ export interface TestClusterService {
    */
   readonly start: (
     node: string,
-    options?: { readonly keep?: boolean; readonly dialect?: Dialect }
+    options?: { readonly keep?: boolean; readonly dialect?: Protocol.Dialect }
   ) => Effect.Effect<void>
   /** The node itself: its entries, and the requests it has had. */
   readonly node: (node: string) => Effect.Effect<CacheNode.CacheNode>
@@ -55,7 +55,7 @@ const makeCluster = Effect.fnUntraced(function* (
   { electionTime, replicationDelay, ...options }: Omit<TestClusterOptions, "nodes" | "client">
 ) {
   const raftGroup = yield* RaftGroup.make({ electionTime, replicationDelay })
-  const makeNode = (address: string, dialect: Dialect | undefined) =>
+  const makeNode = (address: string, dialect: Protocol.Dialect | undefined) =>
     CacheNode.make({ ...options, dialect, raftGroup, raftHost: NodesFile.parseAddress(address, defaults.port).host })
   const members = new Map<string, { node: CacheNode.CacheNode; running: boolean }>()
   for (const address of addresses) {
@@ -78,7 +78,7 @@ const makeCluster = Effect.fnUntraced(function* (
       Effect.succeed({
         post: (address, command, body) =>
           Effect.flatMap(member(address), ({ node, running }) =>
-            running ? node.handle(command, body) : Effect.fail(refused)
+            running ? node.handle(command, Protocol.stringOf(body)) : Effect.fail(refused)
           ),
         release: () => Effect.void
       })

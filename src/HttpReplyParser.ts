@@ -78,7 +78,10 @@ export class HttpReplyParser {
     this.maxBodyBytes = Math.min(maxBodyBytes, constants.MAX_STRING_LENGTH)
   }
 
-  /** Takes what was read. Returns the violation, if there is one: nothing more can be read from the connection. */
+  /**
+   * Takes what was read, and keeps nothing of the buffer. Returns the violation, if there is one: nothing more can be read
+   * from the connection.
+   */
   push(read: Buffer): ReplyError | undefined {
     try {
       this.take(read)
@@ -119,7 +122,7 @@ export class HttpReplyParser {
           }
           const headEnd = this.takeHead(text, at - base)
           if (headEnd === -1) {
-            this.rest = chunk.subarray(at)
+            this.rest = Buffer.from(chunk.subarray(at))
             return
           }
           at = base + headEnd
@@ -156,7 +159,7 @@ export class HttpReplyParser {
             throw new ReplyError("an overlong line in a chunked body")
           }
           if (end === -1) {
-            this.rest = chunk.subarray(at)
+            this.rest = Buffer.from(chunk.subarray(at))
             return
           }
           const line = chunk.toString("latin1", at, end)

@@ -24,12 +24,39 @@ export interface Reply {
   readonly body: string
 }
 
+/**
+ * A JSON document: a long one as UTF-8. Strings of many commands under way would be copied by one garbage collection after
+ * another; bytes lie outside its heap.
+ */
+export type JsonText = string | Uint8Array
+
+/** From this length on, bytes cost less than the string does. */
+const long = 32 * 1024
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/** JSON as it is kept until it is sent. */
+export const jsonText = (json: string): JsonText => (json.length < long ? json : encoder.encode(json))
+
+/** {@link jsonText} as a string again. */
+export const stringOf = (json: JsonText): string => (typeof json === "string" ? json : decoder.decode(json))
+
+const wrapped = (before: string, json: JsonText, after: string): JsonText => {
+  if (typeof json === "string") return `${before}${json}${after}`
+  const [first, last] = [encoder.encode(before), encoder.encode(after)]
+  const bytes = new Uint8Array(first.length + json.length + last.length)
+  bytes.set(first)
+  bytes.set(json, first.length)
+  bytes.set(last, first.length + json.length)
+  return bytes
+}
+
 /** One command as one dialect says it. */
 export interface Request<A> {
   /** The command's name on the wire, without the leading slash. */
   readonly command: string
-  /** A JSON document. */
-  readonly body: string
+  readonly body: JsonText
   /** The answer where the request is too large to be sent. */
   readonly unsent: A
   readonly decode: (reply: Reply) => Either.Either<A, Fault>
@@ -124,9 +151,9 @@ export interface Protocol {
   /** Whether the server takes the empty string for a key. */
   readonly allowsEmptyKey: boolean
   readonly get: (key: string) => Request<Option.Option<Json>>
-  /** `json` is the value's JSON text, `ttl` whole seconds or -1. */
-  readonly put: (key: string, json: string, ttl: number) => Request<StoreResult>
-  readonly add: (key: string, json: string, ttl: number) => Request<StoreResult>
+  /** `json` is the value's, `ttl` whole seconds or -1. */
+  readonly put: (key: string, json: JsonText, ttl: number) => Request<StoreResult>
+  readonly add: (key: string, json: JsonText, ttl: number) => Request<StoreResult>
   readonly delete: (key: string) => Request<DeleteResult>
   readonly flush: Request<FlushResult>
   /** None where the dialect has no such command. */
@@ -280,8 +307,8 @@ const v1: Protocol = {
   getWatchdogMetrics: { command: "getWatchdogMetrics", body: "{}", unsent: [], decode: messageRows(watchdogRows) }
 }
 
-const v1Body = (key: string, json: string, ttl: number) =>
-  `{"Key":${JSON.stringify(key)},"Value":${JSON.stringify(json)},"TTL":${ttl}}`
+const v1Body = (key: string, json: JsonText, ttl: number): JsonText =>
+  wrapped(`{"Key":${JSON.stringify(key)},"Value":`, jsonText(JSON.stringify(stringOf(json))), `,"TTL":${ttl}}`)
 
 // Version 2 and raft
 
@@ -308,10 +335,12 @@ const gobj = (dialect: "v2" | "raft", ttlType: "number" | "string"): Protocol =>
       if (reply.Error === "INVALID_COMMAND_ERR") return Either.right([])
       return reply.Message === "OK" ? read(reply.Gobj.Value) : unexpected
     })
-  const body: (key: string, json: string, ttl: number) => string =
-    ttlType === "number"
-      ? (key, json, ttl) => `{"Gobj":{"Key":${JSON.stringify(key)},"Value":${json},"TTL":${ttl}}}`
-      : (key, json, ttl) => `{"Gobj":{"Key":${JSON.stringify(key)},"Value":${json},"TTL":"${ttl}"}}`
+  const body = (key: string, json: JsonText, ttl: number): JsonText =>
+    wrapped(
+      `{"Gobj":{"Key":${JSON.stringify(key)},"Value":`,
+      json,
+      ttlType === "number" ? `,"TTL":${ttl}}}` : `,"TTL":"${ttl}"}}`
+    )
   return {
     dialect,
     allowsEmptyKey: true,

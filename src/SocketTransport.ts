@@ -15,13 +15,15 @@ import type { TlsOptions } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
 import { HttpReplyParser, type ReplyError } from "./HttpReplyParser.js"
 import * as NodesFile from "./NodesFile.js"
-import type { Reply } from "./Protocol.js"
+import type { JsonText, Reply } from "./Protocol.js"
 import * as Telemetry from "./Telemetry.js"
 import { type Connections, faultOfSystemError, Transport, type TransportSettings } from "./Transport.js"
 
 /** A request from the moment it is made until it has its one and only outcome. */
 interface Slot {
-  readonly text: string
+  /** Up to the digits of the Content-Length. */
+  readonly head: string
+  readonly body: JsonText
   /** When it was made, in milliseconds. */
   readonly since: number
   /** Taken away with the outcome: a slot without it keeps its place in the pipeline and nothing else. */
@@ -40,7 +42,7 @@ const fault = (reason: Fault["reason"], detail: string): Exit.Exit<never, Fault>
 
 /** What all connections to one node share. */
 interface Endpoint {
-  readonly connect: () => Net.Socket
+  readonly connect: (onread: Net.OnReadOpts) => Net.Socket
   readonly readyEvent: "connect" | "secureConnect"
   readonly maxReplyBytes: number
   readonly attemptTimeout: number
@@ -54,6 +56,8 @@ interface Endpoint {
 
 /** A write takes no more requests once it has this many characters. */
 const fullWrite = 64 * 1024
+
+const readBytes = 64 * 1024
 
 class Connection {
   /** Not yet written, and written without a reply. */
@@ -89,17 +93,20 @@ class Connection {
       endpoint.maxReplyBytes
     )
     this.since = endpoint.now()
-    const socket = endpoint.connect()
+    // One for all reads of the connection: a stream would allocate one for each.
+    const buffer = Buffer.allocUnsafeSlow(readBytes)
+    const socket = endpoint.connect({
+      buffer,
+      callback: (length) => {
+        this.onData(buffer.subarray(0, length))
+        return true
+      }
+    })
     this.socket = socket
     socket.setNoDelay(true)
     socket.on(endpoint.readyEvent, () => {
       this.ready = true
       this.flush()
-    })
-    socket.on("data", (chunk: Buffer) => {
-      this.count(chunk.length)
-      const violation = this.parser.push(chunk)
-      if (violation !== undefined) this.onViolation(violation)
     })
     socket.on("drain", () => this.flush())
     socket.on("end", () => {
@@ -128,16 +135,28 @@ class Connection {
     this.flushing = false
     while (this.ready && !this.closed && !this.socket.writableNeedDrain) {
       let text = ""
-      while (text.length < fullWrite && MutableList.length(this.sent) < this.endpoint.depth) {
+      let bytes: Uint8Array | undefined
+      while (bytes === undefined && text.length < fullWrite && MutableList.length(this.sent) < this.endpoint.depth) {
         const slot = MutableList.shift(this.unsent)
         if (slot === undefined) break
         if (slot.resume === undefined) continue
-        text += slot.text
+        // The text is made now and not kept: strings that live until the reply are copied by garbage collections.
+        if (typeof slot.body === "string") text += `${slot.head}${Buffer.byteLength(slot.body)}\r\n\r\n${slot.body}`
+        else {
+          bytes = slot.body
+          text += `${slot.head}${bytes.length}\r\n\r\n`
+        }
         MutableList.append(this.sent, slot)
         this.parser.awaiting += 1
       }
       if (text === "") return
-      this.socket.write(text, "utf8")
+      if (bytes === undefined) this.socket.write(text, "utf8")
+      else {
+        this.socket.cork()
+        this.socket.write(text, "utf8")
+        this.socket.write(bytes)
+        this.socket.uncork()
+      }
     }
   }
 
@@ -203,6 +222,12 @@ class Connection {
     this.fail(fault("Reset", "the connection was idle"))
   }
 
+  private onData(chunk: Buffer): void {
+    this.count(chunk.length)
+    const violation = this.parser.push(chunk)
+    if (violation !== undefined) this.onViolation(violation)
+  }
+
   private onReply(status: number, body: string): void {
     this.replies += 1
     if (this.replies === 2) this.endpoint.depth = Number.POSITIVE_INFINITY
@@ -255,14 +280,14 @@ class Pool {
     private readonly headOf: (command: string) => string
   ) {}
 
-  /** The request's text as it is sent. */
-  encode(command: string, body: string): string {
+  /** A request's head, up to the digits of its Content-Length. */
+  head(command: string): string {
     let head = this.heads.get(command)
     if (head === undefined) {
       head = this.headOf(command)
       this.heads.set(command, head)
     }
-    return `${head}${Buffer.byteLength(body)}\r\n\r\n${body}`
+    return head
   }
 
   send(slot: Slot): void {
@@ -334,7 +359,7 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings) {
           pools.set(node, pool)
         }
         busy.unsafeOpen()
-        pool.send({ text: pool.encode(command, body), since: now(), resume })
+        pool.send({ head: pool.head(command), body, since: now(), resume })
       }),
     release: (node) =>
       Effect.sync(() => {
@@ -386,17 +411,18 @@ const makePool = (
   const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`
   return new Pool(
     {
-      connect: () =>
-        secureContext === undefined
-          ? Net.connect({ host, port })
+      connect: (onread) => {
+        const to = { host, port, onread }
+        return secureContext === undefined
+          ? Net.connect(to)
           : Tls.connect({
-              host,
-              port,
+              ...to,
               secureContext,
               ...(servername === undefined ? {} : { servername }),
               rejectUnauthorized: settings.tls.rejectUnauthorized ?? true,
               ALPNProtocols: ["http/1.1"]
-            }),
+            })
+      },
       readyEvent: secureContext === undefined ? "connect" : "secureConnect",
       maxReplyBytes: settings.maxReplyBytes,
       attemptTimeout: settings.attemptTimeout,

@@ -17,7 +17,7 @@ import * as Stream from "effect/Stream"
 import type { Settings } from "./GhostDBConfig.js"
 import type { Fault } from "./GhostDBError.js"
 import * as NodesFile from "./NodesFile.js"
-import type { Reply } from "./Protocol.js"
+import type { JsonText, Reply } from "./Protocol.js"
 
 /** The settings that a transport follows. */
 export type TransportSettings = Pick<
@@ -33,7 +33,7 @@ export interface Connections {
    *
    * Interrupting it disturbs no other request on the connection.
    */
-  readonly post: (node: string, command: string, body: string) => Effect.Effect<Reply, Fault>
+  readonly post: (node: string, command: string, body: JsonText) => Effect.Effect<Reply, Fault>
   /** Closes the connections to a node that has left the cluster. Requests in flight on them fail with `Reset`. */
   readonly release: (node: string) => Effect.Effect<void>
 }
@@ -77,32 +77,33 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
   const tooLarge: Fault = { reason: "BadReply", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
   return {
     post: (node, command, body) =>
-      client
-        .execute(HttpClientRequest.post(url(node, command), { body: HttpBody.text(body, "application/json"), headers }))
-        .pipe(
-          Effect.flatMap((response) =>
-            response.stream.pipe(
-              // What fetch says of a reply that cannot have a body, such as a 204.
-              Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
-              Stream.mapAccumEffect(0, (size, chunk) =>
-                size + chunk.length > settings.maxReplyBytes
-                  ? Effect.fail(tooLarge)
-                  : Effect.succeed([size + chunk.length, chunk] as const)
-              ),
-              Stream.decodeText(),
-              Stream.mkString,
-              Effect.map((body) => ({ status: response.status, body }))
-            )
-          ),
-          Effect.mapError((error) => ("_tag" in error ? faultOf(error) : error)),
-          Effect.timeoutFail({
-            duration: settings.attemptTimeout,
-            onTimeout: (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${settings.attemptTimeout} ms` })
-          })
+      client.execute(HttpClientRequest.post(url(node, command), { body: httpBody(body), headers })).pipe(
+        Effect.flatMap((response) =>
+          response.stream.pipe(
+            // What fetch says of a reply that cannot have a body, such as a 204.
+            Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
+            Stream.mapAccumEffect(0, (size, chunk) =>
+              size + chunk.length > settings.maxReplyBytes
+                ? Effect.fail(tooLarge)
+                : Effect.succeed([size + chunk.length, chunk] as const)
+            ),
+            Stream.decodeText(),
+            Stream.mkString,
+            Effect.map((body) => ({ status: response.status, body }))
+          )
         ),
+        Effect.mapError((error) => ("_tag" in error ? faultOf(error) : error)),
+        Effect.timeoutFail({
+          duration: settings.attemptTimeout,
+          onTimeout: (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${settings.attemptTimeout} ms` })
+        })
+      ),
     release: () => Effect.void
   }
 }
+
+const httpBody = (body: JsonText): HttpBody.HttpBody =>
+  typeof body === "string" ? HttpBody.text(body, "application/json") : HttpBody.uint8Array(body, "application/json")
 
 /** Clients call it "Decode" when a connection breaks within a body. */
 const faultOf = (error: HttpClientError.HttpClientError): Fault =>

@@ -20,6 +20,7 @@ import {
   NoMoreServers,
   Transport
 } from "effect-ghostdb"
+import * as Protocol from "../src/Protocol.js"
 
 const refused: NodeFailure = { node: "10.0.0.1", reason: "Refused", detail: "ECONNREFUSED" }
 const timeout: NodeFailure = { node: "[::1]:8000", reason: "AttemptTimeout", detail: "no reply in 1000 ms" }
@@ -191,7 +192,9 @@ describe("errors and logs", () => {
           connect: () =>
             Effect.succeed({
               post: (_, command, body) =>
-                command === "ping" ? Effect.succeed({ status: 200, body: envelope("Pong!") }) : answer(body),
+                command === "ping"
+                  ? Effect.succeed({ status: 200, body: envelope("Pong!") })
+                  : answer(Protocol.stringOf(body)),
               release: () => Effect.void
             })
         })

@@ -325,8 +325,8 @@ const goJson = (value: unknown): string =>
 const member = (value: unknown, name: string): unknown => (Predicate.isRecord(value) ? value[name] : undefined)
 
 /** The reply to a get of what a put has stored. */
-const stored = (dialect: Protocol.Dialect, put: string): string => {
-  const request: unknown = JSON.parse(put)
+const stored = (dialect: Protocol.Dialect, { body }: Protocol.Request<unknown>): string => {
+  const request: unknown = JSON.parse(Protocol.stringOf(body))
   if (dialect === "v1") return goJson({ Key: member(request, "Key"), Value: member(request, "Value"), TTL: 0 })
   const TTL = dialect === "v2" ? -1 : "-1"
   const Value = member(member(request, "Gobj"), "Value")
@@ -375,7 +375,7 @@ describe("Protocol", () => {
         it(`${at}: ${exchange.command} ${JSON.stringify(exchange.request)} ${exchange.note}`, () => {
           if (ours) {
             strictEqual(request.command, exchange.command)
-            deepStrictEqual(JSON.parse(request.body), exchange.request)
+            deepStrictEqual(JSON.parse(Protocol.stringOf(request.body)), exchange.request)
           }
           deepStrictEqual(read(request, exchange), outcome)
         })
@@ -474,10 +474,10 @@ describe("Protocol", () => {
             raft: { Gobj: { Key: key, Value: written, TTL: String(ttl) } }
           }[dialect]
           const alone = dialect === "v1" ? { Key: key } : { Gobj: { Key: key } }
-          deepStrictEqual(JSON.parse(protocol.put(key, json, ttl).body), pair)
-          deepStrictEqual(JSON.parse(protocol.add(key, json, ttl).body), pair)
-          deepStrictEqual(JSON.parse(protocol.get(key).body), alone)
-          deepStrictEqual(JSON.parse(protocol.delete(key).body), alone)
+          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.put(key, json, ttl).body)), pair)
+          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.add(key, json, ttl).body)), pair)
+          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.get(key).body)), alone)
+          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.delete(key).body)), alone)
         },
         { fastCheck: { numRuns: 1000 } }
       )
@@ -489,7 +489,7 @@ describe("Protocol", () => {
         { key: FastCheck.string(), value: FastCheck.jsonValue({ stringUnit: "binary" }) },
         ({ key, value }) => {
           const json = JSON.stringify(value)
-          const body = stored(dialect, protocol.put(key, json, -1).body)
+          const body = stored(dialect, protocol.put(key, json, -1))
           deepStrictEqual(read(protocol.get(key), reply(body)), { answer: Option.some(JSON.parse(json)) })
         },
         { fastCheck: { numRuns: 2000 } }
@@ -497,14 +497,22 @@ describe("Protocol", () => {
 
       for (const [name, json] of hostile) {
         it(`come back as they went: ${name}`, () => {
-          const body = stored(dialect, protocol.put("k", json, -1).body)
+          const body = stored(dialect, protocol.put("k", json, -1))
           deepStrictEqual(protocol.get("k").decode(reply(body)), Either.right(Option.some(JSON.parse(json))))
           assertTrue(!("Message" in Object.prototype))
         })
       }
 
+      it("come back as they went: kept and sent as bytes", () => {
+        const value = "é😀\u2028 ".repeat(20_000)
+        const json = Protocol.jsonText(JSON.stringify(value))
+        const put = protocol.put("k", json, -1)
+        for (const text of [json, put.body, protocol.add("k", json, 60).body]) assertTrue(text instanceof Uint8Array)
+        deepStrictEqual(read(protocol.get("k"), reply(stored(dialect, put))), { answer: Option.some(value) })
+      })
+
       it("come back as they went, but for minus zero, which JSON.stringify does not know", () => {
-        const body = stored(dialect, protocol.put("k", JSON.stringify([-0]), -1).body)
+        const body = stored(dialect, protocol.put("k", JSON.stringify([-0]), -1))
         deepStrictEqual(read(protocol.get("k"), reply(body)), { answer: Option.some([0]) })
       })
 

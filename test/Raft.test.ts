@@ -810,7 +810,7 @@ describe("the recorded exchanges with a raft server", () => {
         onRight: (answer) => answer
       })
       expect(decoded, `${at}: ${command}`).toEqual(answer)
-      if (answer !== "BadReply") expect(JSON.parse(request.body)).toEqual(sent)
+      if (answer !== "BadReply") expect(JSON.parse(Protocol.stringOf(request.body))).toEqual(sent)
     }
   })
 })

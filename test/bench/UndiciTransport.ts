@@ -2,6 +2,7 @@
 import { Undici } from "@effect/platform-node"
 import { Effect, Exit, Layer } from "effect"
 import type { Fault } from "effect-ghostdb"
+import { stringOf } from "effect-ghostdb/Protocol"
 import { type Connections, faultOfSystemError, Transport } from "effect-ghostdb/Transport"
 
 /** The headers that every request of the benchmark has. */
@@ -69,7 +70,7 @@ export const layer = (pipelining: number): Layer.Layer<Transport> =>
                 pools.set(node, pool)
               }
               const fail = (error: Error) => resume(Exit.fail<Fault>(faultOfSystemError(error)))
-              dispatch(pool, command, body, (status, body) => resume(Exit.succeed({ status, body })), fail)
+              dispatch(pool, command, stringOf(body), (status, body) => resume(Exit.succeed({ status, body })), fail)
             }),
           release: close
         }

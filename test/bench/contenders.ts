@@ -4,7 +4,7 @@ import { NodeHttpClient, Undici } from "@effect/platform-node"
 import { type Context, Effect, Exit, Layer, ManagedRuntime, Option, Schema, Tracer } from "effect"
 import { GhostDB, type GhostDBOptions, type Json, layer, SocketTransport } from "effect-ghostdb"
 import { NearCache } from "effect-ghostdb/NearCache"
-import { forDialect } from "effect-ghostdb/Protocol"
+import { forDialect, stringOf } from "effect-ghostdb/Protocol"
 import { layerHttpClient, type Transport } from "effect-ghostdb/Transport"
 import { keys, type Load, valueOf } from "./load.js"
 import type { Contestant, Meter } from "./meter.js"
@@ -50,8 +50,9 @@ const v2 = forDialect("v2")
 const ofPosts = (load: Load, connect: (node: string) => Post): Contestant => {
   const next = turn(load.nodes.map(connect))
   return ofPromises(load, {
-    get: async (key) => JSON.parse(await next()("get", v2.get(key).body)).Gobj.Value,
-    put: async (key, value) => JSON.parse(await next()("put", v2.put(key, JSON.stringify(value), -1).body)).Message
+    get: async (key) => JSON.parse(await next()("get", stringOf(v2.get(key).body))).Gobj.Value,
+    put: async (key, value) =>
+      JSON.parse(await next()("put", stringOf(v2.put(key, JSON.stringify(value), -1).body))).Message
   })
 }
 

@@ -3,7 +3,7 @@ import * as Http from "node:http"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { Effect } from "effect"
 import { NodeServer } from "effect-ghostdb"
-import { forDialect } from "effect-ghostdb/Protocol"
+import { forDialect, stringOf } from "effect-ghostdb/Protocol"
 import { keys, replies, valueOf } from "./load.js"
 
 const [kind = "", ...arguments_] = process.argv.slice(2)
@@ -78,7 +78,7 @@ const embedded = async (bytes: number): Promise<number> => {
     const { node, port } = yield* NodeServer.make()
     for (const key of keys) {
       const { body, command } = protocol.put(key, JSON.stringify(valueOf(bytes)), -1)
-      yield* node.handle(command, body)
+      yield* node.handle(command, stringOf(body))
     }
     process.send?.([port])
     return yield* Effect.never
