@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
@@ -122,7 +123,7 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
     )
   }).pipe(Effect.uninterruptible)
 
-  const answer = (found: Entry.Found<A>): Effect.Effect<Option.Option<Effect.Effect<A, F>>, never, R | SR | FR> => {
+  const answer = (found: Entry.Found<A>): Effect.Effect<Option.Option<Exit.Exit<A, F>>, never, R | SR | FR> => {
     switch (found._tag) {
       case "Miss":
         return Effect.succeedNone
@@ -131,7 +132,7 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
           found.isStale
             ? Effect.zipRight(Metric.increment(ClientMetrics.cacheAsideStaleHits), refresh)
             : Metric.increment(ClientMetrics.cacheAsideHits),
-          Option.some(Effect.succeed(found.value))
+          Option.some(Exit.succeed(found.value))
         )
       case "Failure":
         // A failure that cannot be read is as good as none: the effect gives a new one.
@@ -139,24 +140,25 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
           ? Effect.succeedNone
           : Entry.decoder(failure.schema)(found.json).pipe(
               Effect.tap(() => Metric.increment(ClientMetrics.cacheAsideNegativeHits)),
-              Effect.map((error) => Effect.fail(error)),
+              Effect.map((error) => Exit.fail(error)),
               Effect.option
             )
     }
   }
   const lookup = Effect.flatMap(entries.find(db, key, staleFor), answer)
 
-  const computed = runFor(onOutage)
-  const onMiss = Effect.zipRight(
-    Metric.increment(ClientMetrics.cacheAsideMisses),
-    lock === undefined ? computed : Lock.awaitTurn(db, key, lock, lookup, computed, onOutage)
-  )
-  return shared.lookups.run(
+  const onMiss = () => {
+    const computed = runFor(onOutage)
+    return Effect.zipRight(
+      Metric.increment(ClientMetrics.cacheAsideMisses),
+      lock === undefined ? computed : Lock.awaitTurn(db, key, lock, lookup, computed, onOutage)
+    )
+  }
+  return shared.lookups.find(
     `${mode}:${entries.format}:${key}`,
     lookup.pipe(
-      Effect.map(Option.getOrElse(() => onMiss)),
-      Effect.catchTag("NoMoreServers", (error) => Effect.succeed(Effect.zipRight(onOutage(error), effect))),
-      Effect.flatten
+      Effect.map(Option.getOrElse(onMiss)),
+      Effect.catchTag("NoMoreServers", (error) => Effect.succeed(Effect.zipRight(onOutage(error), effect)))
     )
   )
 }

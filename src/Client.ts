@@ -49,21 +49,10 @@ type Say<A> = (protocol: Protocol.Protocol) => Protocol.Request<A>
 
 // Keys, values, lifetimes
 
-const isWellFormed = (text: string): boolean => {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code < 0xd800 || code > 0xdfff) continue
-    const next = text.charCodeAt(i + 1)
-    if (code > 0xdbff || !(next >= 0xdc00 && next <= 0xdfff)) return false
-    i++
-  }
-  return true
-}
-
 /** What is wrong with a key on any server. */
 const keyError = (key: string): KeyError | undefined => {
   if (typeof key !== "string") return new KeyError({ key, reason: "NotAString" })
-  return isWellFormed(key) ? undefined : new KeyError({ key, reason: "NotWellFormed" })
+  return key.isWellFormed() ? undefined : new KeyError({ key, reason: "NotWellFormed" })
 }
 
 const isRefused = (key: string, protocol: Protocol.Protocol) => key === "" && !protocol.allowsEmptyKey
@@ -107,29 +96,29 @@ const excess = (body: Protocol.JsonText, limit: number): number | undefined => {
   return size > limit ? size : undefined
 }
 
-/**
- * One attempt on one node. A request that is too large is answered without any node, and so does not count as a success
- * of a `doubted` one.
- */
+/** The answer to a request that is too large, which no node is asked. Undefined for any other. */
+const unsent = <A>(
+  { settings: { maxRequestBytes } }: Environment,
+  { body, command, unsent }: Protocol.Request<A>,
+  key: string | undefined
+): Effect.Effect<A> | undefined => {
+  const bytes = excess(body, maxRequestBytes)
+  return bytes === undefined
+    ? undefined
+    : Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
+        Effect.annotateLogs({ command, key, bytes, maxRequestBytes }),
+        Effect.as(unsent)
+      )
+}
+
+/** One attempt on one node, which a success clears of all doubts. */
 const attempt = <A>(
-  { cluster, post, settings }: Environment,
+  { cluster, post }: Environment,
   node: string,
-  request: Protocol.Request<A>,
-  key: string | undefined,
-  doubted: boolean
+  { body, command, decode }: Protocol.Request<A>
 ): Effect.Effect<A, Fault> => {
-  const size = excess(request.body, settings.maxRequestBytes)
-  if (size === undefined) {
-    Telemetry.attempted(node)
-    const answer = Effect.flatMap(post(node, request.command, request.body), request.decode)
-    return doubted ? Effect.tap(answer, () => cluster.succeeded(node)) : answer
-  }
-  return Effect.as(
-    Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
-      Effect.annotateLogs({ command: request.command, key, bytes: size, maxRequestBytes: settings.maxRequestBytes })
-    ),
-    request.unsent
-  )
+  Telemetry.attempted(node)
+  return Effect.tap(Effect.flatMap(post(node, command, body), decode), () => cluster.succeeded(node))
 }
 
 /** A command on its way: what it says, and where it goes as things stand. */
@@ -239,7 +228,8 @@ const pursue = <A>(
           }
           tell("attempt", { "server.address": node })
           spoken = protocol.dialect
-          return Effect.map(attempt(env, node, errand.say(protocol), errand.key, true), Effect.succeed)
+          const request = errand.say(protocol)
+          return Effect.map(unsent(env, request, errand.key) ?? attempt(env, node, request), Effect.succeed)
         })
       })
       return once.pipe(
@@ -351,13 +341,26 @@ const keyed = <A>(
     const { dialect, doubts, node } = to
     const protocol = Protocol.forDialect(dialect)
     if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
-    const straight = Effect.map(attempt(env, node, say(protocol), key, doubts > 0), (answer) => {
+    const request = say(protocol)
+    const succeeded = (answer: A) => {
       recorder.succeeded(answer, elapsed(env, startedAt))
-      return answer
-    })
-    return Effect.catchAll(straight, (fault) =>
+      return Effect.succeed(answer)
+    }
+    const failed = (fault: Fault) =>
       pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, dialect, fault } })
-    )
+    const oversized = unsent(env, request, key)
+    if (oversized !== undefined) return Effect.flatMap(oversized, succeeded)
+    Telemetry.attempted(node)
+    // One frame on the fiber's stack, and not one for each of decoding, counting and failing over.
+    return Effect.matchEffect(env.post(node, request.command, request.body), {
+      onFailure: failed,
+      onSuccess: (reply) => {
+        const answer = request.decode(reply)
+        if (Either.isLeft(answer)) return failed(answer.left)
+        const done = succeeded(answer.right)
+        return doubts > 0 ? Effect.zipRight(env.cluster.succeeded(node), done) : done
+      }
+    })
   })
 
 const refuse = (recorder: Telemetry.Recorder, error: KeyError): KeyError => {

@@ -226,7 +226,7 @@ describe("CacheNode", () => {
 
   describe("JSON as Go writes it", () => {
     it.prop("means the same", [fc.jsonValue()], ([json]) => {
-      expect(JSON.parse(goJson(json))).toEqual(JSON.parse(JSON.stringify(json)))
+      expect(JSON.parse(goJson(json))).toEqual(json)
     })
 
     it("differs in a few characters", () => {
