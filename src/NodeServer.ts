@@ -144,6 +144,9 @@ const listen = (
         socket.on("error", ignore)
         socket.once("close", () => sockets.delete(socket))
       })
+      // Node.js gives the HTTP parser what a TLS socket has read although it has paused the parser, which breaks long
+      // pipelines: but not where there is a listener to the data.
+      server.on("secureConnection", (socket: Socket) => socket.on("data", ignore))
       server.once("error", fail)
       server.listen(port, host, () => {
         server.off("error", fail)

@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs"
 import * as Net from "node:net"
 import type { TlsOptions } from "node:tls"
 import { inspect } from "node:util"
@@ -34,6 +33,7 @@ import {
 } from "effect-ghostdb"
 import { afterAll } from "vitest"
 import * as HostileServer from "./support/HostileServer.js"
+import { pem, serverTls } from "./support/tls.js"
 
 type Node = HostileServer.HostileServer
 
@@ -917,9 +917,6 @@ describe.concurrent("requireLive", () => {
 
 // Secrets
 
-const pem = (name: string) => readFileSync(new URL(`./fixtures/tls/${name}`, import.meta.url), "utf8")
-const server = { cert: pem("server.crt"), key: pem("server.key") }
-
 type ClientTls = NonNullable<ClientOptions["tls"]>
 
 /** A tracer, and the spans that it has made. */
@@ -941,7 +938,7 @@ describe.concurrent("over TLS", () => {
     Layer.build(client([], { nodes: [address], protocol: "https", retry: Schedule.recurs(0), ...options }))
   const roundTrip = Effect.zipRight(GhostDB.put("key", "value"), GhostDB.get("key"))
   const served = Effect.fnUntraced(function* (tls: ClientTls, host = "127.0.0.1", options: TlsOptions = {}) {
-    const node = yield* HostileServer.make({ ...server, ...options })
+    const node = yield* HostileServer.make({ ...serverTls, ...options })
     const context = yield* tlsClient(`${host}:${node.port}`, { tls })
     return { node, result: yield* Effect.either(Effect.provide(roundTrip, context)), context }
   })

@@ -3,6 +3,7 @@ import { Layer } from "effect"
 import { Dialect, TestCluster, Transport } from "effect-ghostdb"
 import { contract } from "./support/contract.js"
 import { overHttp } from "./support/nodes.js"
+import { overTls, serverTls } from "./support/tls.js"
 
 for (const dialect of Dialect.literals) {
   contract(`${dialect} nodes in memory`, { dialect, size: 3, layer: TestCluster.layer({ dialect }) })
@@ -13,6 +14,18 @@ contract("raft nodes in memory, read from any", {
   dialect: "raft",
   size: 3,
   layer: TestCluster.layer({ dialect: "raft", client: { readFrom: "any" } })
+})
+
+contract("raft nodes over HTTP, read from any", {
+  dialect: "raft",
+  size: 3,
+  layer: overHttp({ nodes: 3, dialect: "raft" }, { readFrom: "any" })
+})
+
+contract("v2 nodes over TLS", {
+  dialect: "v2",
+  size: 3,
+  layer: overHttp({ nodes: 3, dialect: "v2", tls: serverTls }, overTls)
 })
 
 contract("v2 nodes over layerHttpClient", {

@@ -9,23 +9,9 @@ import { NodeServer } from "effect-ghostdb"
 import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
 import wireV1 from "./fixtures/wire-v1.json" with { type: "json" }
 import wireV2 from "./fixtures/wire-v2.json" with { type: "json" }
+import { pem, serverTls } from "./support/tls.js"
 
-/** For localhost and 127.0.0.1, signed by itself, and good for nothing else. */
-const cert = `-----BEGIN CERTIFICATE-----
-MIIBejCCASCgAwIBAgIUVwQj0oIOMrPg46olmaIdMFpaziswCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAx
-MDAwMDAwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAAQGTBIQkiq0Wmw29FjMwgC69jgJot8MlMH7F7BhttYyRnLL9M7q6Nsx
-X1FmNe1A4wk9ulDcS1+VjZLvR07JS74do04wTDAaBgNVHREEEzARgglsb2NhbGhv
-c3SHBH8AAAEwDwYDVR0TAQH/BAUwAwEB/zAdBgNVHQ4EFgQUL05Kkse2qBYfNwwh
-W0Bh4x3+LsMwCgYIKoZIzj0EAwIDSAAwRQIhAKkey1/yFuzmYkm2+rD75ewB/kMR
-2cVYjAr36/kNrn3EAiBBeT3wHV6ImSxWUCW2OS5mr1JVlr+nD7RUbstpkSCikg==
------END CERTIFICATE-----`
-const key = `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgOoK9SuTB3b1J2zG3
-50M9VzQiUok0otEIWe5ZIpWSclGhRANCAAQGTBIQkiq0Wmw29FjMwgC69jgJot8M
-lMH7F7BhttYyRnLL9M7q6NsxX1FmNe1A4wk9ulDcS1+VjZLvR07JS74d
------END PRIVATE KEY-----`
+const ca = pem("ca.crt")
 
 interface Answer {
   readonly status: number | undefined
@@ -65,7 +51,7 @@ const connect = (server: NodeServer.NodeServer, secure = false) =>
     Effect.async<Connection>((resume) => {
       const options = { host: "127.0.0.1", port: server.port }
       const socket = secure
-        ? tls.connect({ ...options, ca: cert }, () => resume(Effect.succeed(new Connection(socket))))
+        ? tls.connect({ ...options, ca }, () => resume(Effect.succeed(new Connection(socket))))
         : net.connect(options, () => resume(Effect.succeed(new Connection(socket))))
     }),
     ({ socket }) => Effect.sync(() => socket.destroy())
@@ -196,7 +182,7 @@ describe("NodeServer", () => {
     for (const secure of [false, true]) {
       it.scoped(`resets the connection${secure ? " under TLS" : ""}`, () =>
         Effect.gen(function* () {
-          const server = yield* NodeServer.make(secure ? { tls: { cert, key } } : {})
+          const server = yield* NodeServer.make(secure ? { tls: serverTls } : {})
           const bystander = yield* connect(server, secure)
 
           const announced = yield* connect(server, secure)
@@ -307,17 +293,19 @@ describe("NodeServer", () => {
   describe("TLS", () => {
     it.scoped("serves HTTPS", () =>
       Effect.gen(function* () {
-        const server = yield* NodeServer.make({ tls: { cert, key } })
-        expect((yield* post(server, "ping", "{}", { secure: true, ca: cert })).body).toContain("Pong!")
+        const server = yield* NodeServer.make({ tls: serverTls })
+        expect((yield* post(server, "ping", "{}", { secure: true, ca })).body).toContain("Pong!")
         expect(yield* Effect.flip(post(server, "ping", "{}"))).toBeInstanceOf(Error)
       })
     )
 
     it.scoped("asks for the client's certificate when it has an authority to check it by", () =>
       Effect.gen(function* () {
-        const server = yield* NodeServer.make({ tls: { cert, key, ca: cert } })
-        const secure = { secure: true, ca: cert }
-        expect((yield* post(server, "ping", "{}", { ...secure, cert, key })).body).toContain("Pong!")
+        const server = yield* NodeServer.make({ tls: { ...serverTls, ca } })
+        const secure = { secure: true, ca }
+        expect(
+          (yield* post(server, "ping", "{}", { ...secure, cert: pem("client.crt"), key: pem("client.key") })).body
+        ).toContain("Pong!")
         expect(yield* Effect.flip(post(server, "ping", "{}", secure))).toBeInstanceOf(Error)
       })
     )
@@ -345,7 +333,7 @@ describe("NodeServer", () => {
 
     it.scoped("says why it cannot", () =>
       Effect.gen(function* () {
-        const badCertificate = yield* Effect.flip(NodeServer.make({ tls: { cert: "no certificate", key } }))
+        const badCertificate = yield* Effect.flip(NodeServer.make({ tls: { ...serverTls, cert: "no certificate" } }))
         expect(badCertificate._tag).toBe("ServeError")
         const badPort = yield* Effect.flip(NodeServer.make({ port: 65_536 }))
         expect(badPort.message).toContain("65536")

@@ -1,6 +1,9 @@
 /**
  * Mixed commands at full speed over five nodes that are stopped and started at random; `npm run soak`. Fails when a wrong
  * value is read, a command is lost, or the heap grows.
+ *
+ *   --seconds N   how long, default 60
+ *   --tls         over TLS
  */
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
@@ -9,8 +12,11 @@ import { parseArgs } from "node:util"
 import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Duration, Effect, Logger, LogLevel, Option, Random, Schedule, Stream } from "effect"
 import { GhostDB, layer, SocketTransport } from "effect-ghostdb"
+import { overTls } from "../support/tls.js"
 
-const { values: args } = parseArgs({ options: { seconds: { type: "string", default: "60" } } })
+const { values: args } = parseArgs({
+  options: { seconds: { type: "string", default: "60" }, tls: { type: "boolean", default: false } }
+})
 const seconds = Number(args.seconds)
 const warmUp = Math.min(10, seconds / 6)
 const fibers = 64
@@ -25,7 +31,7 @@ const heap = Effect.sync(() => {
 
 const nodes = Effect.acquireRelease(
   Effect.promise(async () => {
-    const child = fork(fileURLToPath(new URL("nodes.ts", import.meta.url)))
+    const child = fork(fileURLToPath(new URL("nodes.ts", import.meta.url)), args.tls ? ["tls"] : [])
     const [addresses] = await once(child, "message")
     return { child, addresses: addresses as ReadonlyArray<string> }
   }),
@@ -104,7 +110,7 @@ const mebibytes = (bytes: number) => `${(bytes / 2 ** 20).toFixed(1)} MiB`
 
 const soak = Effect.gen(function* () {
   const { addresses, child } = yield* nodes
-  yield* Console.log(`${seconds} s, ${fibers} fibers, 5 nodes`)
+  yield* Console.log(`${seconds} s, ${fibers} fibers, 5 nodes${args.tls ? ", over TLS" : ""}`)
   const started = yield* Clock.currentTimeMillis
   yield* Effect.gen(function* () {
     yield* Effect.fork(trouble(child))
@@ -144,7 +150,14 @@ const soak = Effect.gen(function* () {
       process.exitCode = 1
     }
   }).pipe(
-    Effect.provide(layer({ nodes: addresses, replicas: 40, revive: Schedule.spaced("300 millis") })),
+    Effect.provide(
+      layer({
+        nodes: addresses,
+        replicas: 40,
+        revive: Schedule.spaced("300 millis"),
+        ...(args.tls ? overTls : {})
+      })
+    ),
     Effect.provide(SocketTransport.layer),
     Logger.withMinimumLogLevel(LogLevel.Error)
   )
