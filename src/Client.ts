@@ -4,7 +4,6 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Fiber from "effect/Fiber"
@@ -24,6 +23,7 @@ import * as NodesFile from "./NodesFile.js"
 import * as Protocol from "./Protocol.js"
 import * as Telemetry from "./Telemetry.js"
 import { type Connections, Transport } from "./Transport.js"
+import * as Lifetime from "./Ttl.js"
 
 /** {@link GhostDBConfig.GhostDBOptions} and the nodes. */
 export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
@@ -69,20 +69,6 @@ const stringify = (key: string, value: unknown): Protocol.JsonText => {
   }
   if (json === undefined) throw cannot(`it is ${typeof value}`)
   return Protocol.jsonText(json)
-}
-
-const forever = -1
-
-/** Whole seconds, or -1. Throws, and so makes a defect of, what is no {@link Ttl}. */
-const seconds = (ttl: Ttl): number => {
-  if (ttl === forever) return forever
-  if (Duration.isDuration(ttl) && !Duration.isFinite(ttl)) return forever
-  const count = Duration.isDuration(ttl) ? Math.ceil(Duration.toSeconds(ttl)) : ttl
-  if (Number.isSafeInteger(count) && count >= 1) return count
-  const shown = Duration.isDuration(ttl) ? Duration.format(ttl) : String(ttl)
-  throw new Cause.IllegalArgumentException(
-    `a TTL is a whole number of seconds, 1 or more, -1 for ever, or a Duration longer than 0: not ${shown}`
-  )
 }
 
 // Attempts
@@ -460,14 +446,14 @@ const service = (env: Environment): GhostDBService => {
   ]
   const store = (recorder: Telemetry.Recorder, key: string, value: unknown, ttl: Ttl, command: "put" | "add") =>
     Effect.suspend(() => {
-      const lifetime = seconds(ttl)
+      const lifetime = Lifetime.toSeconds(ttl)
       const json = stringify(key, value)
       return keyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
     get: (key) => keyed(env, get, key, "read", (protocol) => protocol.get(key)),
-    put: (key, value, ttl = forever) => store(put, key, value, ttl, "put"),
-    add: (key, value, ttl = forever) => store(add, key, value, ttl, "add"),
+    put: (key, value, ttl = Lifetime.forever) => store(put, key, value, ttl, "put"),
+    add: (key, value, ttl = Lifetime.forever) => store(add, key, value, ttl, "add"),
     delete: (key) => keyed(env, remove, key, "write", (protocol) => protocol.delete(key)),
     flush: Effect.map(
       everywhere(env, "flush", (protocol) => protocol.flush, true),

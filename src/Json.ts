@@ -12,7 +12,7 @@ export type Storable<A> = [A] extends [Json | ToJson<A>] ? A : Json | ToJson<A>
 
 /**
  * `A`, with the type of a message in the place of each member that JSON cannot hold. Optional members are left out when
- * absent and members under a symbol always, as by `JSON.stringify`.
+ * absent or undefined, and members under a symbol always, as by `JSON.stringify`.
  */
 export type ToJson<A> = [A] extends [Json]
   ? A
@@ -25,8 +25,25 @@ export type ToJson<A> = [A] extends [Json]
         : A extends object
           ? [keyof A] extends [never]
             ? Json // of `object`, and of an empty class, nothing is known
-            : { readonly [K in keyof A]: K extends symbol ? (A[K] extends AnyFunction ? NotJson : A[K]) : ToJson<A[K]> }
+            : {
+                readonly [K in keyof A]: K extends symbol
+                  ? A[K] extends AnyFunction
+                    ? NotJson
+                    : A[K]
+                  : IsOptional<A, K> extends true
+                    ? ToJson<Exclude<A[K], undefined>> | undefined
+                    : ToJson<A[K]>
+              }
           : NotJson
+
+/** An index signature can be absent too, but is not optional. */
+type IsOptional<A, K extends keyof A> = string extends K
+  ? false
+  : number extends K
+    ? false
+    : Record<never, never> extends Pick<A, K>
+      ? true
+      : false
 
 type AnyFunction = ((...args: never) => unknown) | (abstract new (...args: never) => unknown)
 

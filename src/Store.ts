@@ -59,27 +59,12 @@ export type DecodeError<D extends OnDecodeError> = D extends "miss" ? never : Pa
 export type OutageError<O extends OnOutage> = O extends "run" ? never : NoMoreServers
 
 /** Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold. */
-export type JsonEncoded<I> = [WithoutUndefined<I>] extends [ToJson<WithoutUndefined<I>>] ? unknown : NotJsonEncoded<I>
+export type JsonEncoded<I> = [I] extends [ToJson<I>] ? unknown : NotJsonEncoded<I>
 
 /** The type of a schema whose encoded side JSON cannot hold. */
 export interface NotJsonEncoded<I> {
   readonly "the encoded side of the schema must be JSON": ToJson<I>
 }
-
-/** The type without the undefined of optional members, which `JSON.stringify` leaves out. */
-type WithoutUndefined<I> = [I] extends [Json]
-  ? I
-  : unknown extends I
-    ? I
-    : I extends (...args: never) => unknown
-      ? I
-      : I extends ReadonlyArray<unknown>
-        ? { readonly [K in keyof I]: WithoutUndefined<I[K]> }
-        : I extends object
-          ? { readonly [K in keyof I]: WithoutUndefined<Defined<I, K>> }
-          : I
-
-type Defined<I, K extends keyof I> = Record<never, never> extends Pick<I, K> ? Exclude<I[K], undefined> : I[K]
 
 /** How one {@link Store.getOrElse} goes. */
 export interface CacheAsideOptions<A, O extends OnOutage = OnOutage> {

@@ -1,17 +1,28 @@
-/** Lifetimes in milliseconds, for what this package expires by itself and not by the server. */
+/** Lifetimes as numbers: for the server, and for what this package expires by itself. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import type { Ttl } from "./GhostDB.js"
 
-/** `Infinity` for an entry that never expires. Throws, and so makes a defect of, what is no {@link Ttl}. */
-export const toMillis = (ttl: Ttl): number => {
-  if (ttl === -1) return Number.POSITIVE_INFINITY
-  if (Duration.isDuration(ttl) && Duration.greaterThan(ttl, Duration.zero)) return Duration.toMillis(ttl)
-  if (typeof ttl === "number" && Number.isSafeInteger(ttl) && ttl >= 1) return ttl * 1000
+/** The TTL of an entry that never expires. */
+export const forever = -1
+
+/** Whole seconds, a `Duration` rounded up, or -1. Throws, and so makes a defect of, what is no {@link Ttl}. */
+export const toSeconds = (ttl: Ttl): number => {
+  if (ttl === forever) return forever
+  if (Duration.isDuration(ttl) && !Duration.isFinite(ttl)) return forever
+  const count = Duration.isDuration(ttl) ? Math.ceil(Duration.toSeconds(ttl)) : ttl
+  if (Number.isSafeInteger(count) && count >= 1) return count
   const shown = Duration.isDuration(ttl) ? Duration.format(ttl) : String(ttl)
   throw new Cause.IllegalArgumentException(
     `a TTL is a whole number of seconds, 1 or more, -1 for ever, or a Duration longer than 0: not ${shown}`
   )
+}
+
+/** Milliseconds, `Infinity` for ever. Throws as {@link toSeconds} does. */
+export const toMillis = (ttl: Ttl): number => {
+  const seconds = toSeconds(ttl)
+  if (seconds === forever) return Number.POSITIVE_INFINITY
+  return Duration.isDuration(ttl) ? Duration.toMillis(ttl) : seconds * 1000
 }
 
 const slack = 60_000
@@ -22,5 +33,5 @@ const slack = 60_000
  */
 export const forServer = (millis: number): Ttl => {
   const seconds = Math.ceil((millis + slack) / 1000)
-  return Number.isSafeInteger(seconds) ? seconds : -1
+  return Number.isSafeInteger(seconds) ? seconds : forever
 }

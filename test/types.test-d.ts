@@ -127,6 +127,11 @@ describe("the commands", () => {
   })
 })
 
+interface Draft {
+  readonly title?: string | undefined
+  readonly author?: { readonly name?: string | undefined } | undefined
+}
+
 interface Person {
   readonly name: string
   age: number
@@ -207,6 +212,8 @@ describe("put and add accept", () => {
     GhostDB.add("k", person)
     service.put("k", person)
     GhostDB.put("k", [person])
+    GhostDB.put("k", {} as Draft)
+    GhostDB.put("k", [{ draft: {} as Draft }])
     GhostDB.put("k", { person, all: { people: [person] } })
     GhostDB.put("k", tree)
     GhostDB.put("k", new Map([["a", person]]).get("a") ?? null)
@@ -294,11 +301,12 @@ describe("put and add refuse", () => {
     GhostDB.put("k", {} as Loose)
     // @ts-expect-error
     GhostDB.put("k", [{}] as ReadonlyArray<Loose>)
-    interface Open {
-      readonly b?: number | undefined
-    }
-    // @ts-expect-error under exactOptionalPropertyTypes, this b may be there and be undefined
-    GhostDB.put("k", {} as Open)
+    // @ts-expect-error
+    GhostDB.put("k", {} as Readonly<Record<string, number | undefined>>)
+    // @ts-expect-error
+    GhostDB.put("k", [] as ReadonlyArray<number | undefined>)
+    // @ts-expect-error
+    GhostDB.put("k", {} as { readonly a?: undefined | bigint })
   })
 
   it("bigints, symbols and functions, alone and within", () => {
