@@ -49,7 +49,11 @@ export const flightsOf = (db: GhostDBService, schema: object): Flights => {
   flights.set(db, ofClient)
   const known = ofClient.get(schema)
   if (known !== undefined) return known
-  const made = { lookups: SingleFlight.make(), runs: SingleFlight.make(), refreshing: new Set<string>() }
+  const made = {
+    lookups: SingleFlight.make(Metric.increment(ClientMetrics.cacheAsideShared)),
+    runs: SingleFlight.make(Effect.void),
+    refreshing: new Set<string>()
+  }
   ofClient.set(schema, made)
   return made
 }

@@ -1,8 +1,9 @@
 /** The metrics that the client keeps of itself, as Effect `Metric`s. Their names follow OpenTelemetry's conventions. */
-import * as Metric from "effect/Metric"
+import type * as Metric from "effect/Metric"
+import * as Telemetry from "./Telemetry.js"
 
-const counter = (name: string, description: string) =>
-  Metric.counter(`ghostdb.client.${name}`, { description, incremental: true })
+const counter = (name: string, description: string): Metric.Metric.Counter<number> =>
+  Telemetry.counter(`ghostdb.client.${name}`, description)
 
 /**
  * `ghostdb.client.cache_aside.hits`: lookups that found a value. Callers that share a lookup count once, here and
@@ -18,6 +19,12 @@ export const cacheAsideNegativeHits = counter("cache_aside.negative_hits", "Cach
 
 /** `ghostdb.client.cache_aside.misses`: lookups that found nothing to use, so that the effect ran or was waited for. */
 export const cacheAsideMisses = counter("cache_aside.misses", "Cache-aside lookups that found nothing")
+
+/**
+ * `ghostdb.client.cache_aside.shared`: callers that waited for another's lookup or run: so many requests, or runs of the
+ * effect, a stampede has not made.
+ */
+export const cacheAsideShared = counter("cache_aside.shared", "Cache-aside callers that shared another's lookup")
 
 /** `ghostdb.client.outages`: times that the cache was passed by because no node served a command. */
 export const outages = counter("outages", "Times that the cache was passed by in an outage")

@@ -41,10 +41,10 @@ const resultOf = <A, E>(flight: Flight<A, E>): Deferred.Deferred<A, E> => {
 const isExit = <A, E, R>(effect: Effect.Effect<A, E, R>): effect is Exit.Exit<A, E> => Exit.isExit(effect)
 
 /**
- * Keys with nothing under way. All effects that are run for one key must have one type. (An `RcMap` has the same rules
+ * Keys with nothing under way. `onShared` is run by each caller that waits for another's run. All effects that are run for one key must have one type. (An `RcMap` has the same rules
  * of interruption, but its callers can start a key twice while one of them holds its lock.)
  */
-export const make = (): SingleFlight => {
+export const make = (onShared: Effect.Effect<void>): SingleFlight => {
   const flights = new Map<string, unknown>()
 
   const share = <A, E, R>(
@@ -56,7 +56,7 @@ export const make = (): SingleFlight => {
       const current = flights.get(key) as Flight<A, E> | undefined
       if (current !== undefined) {
         current.callers++
-        return join(key, current, restore)
+        return Effect.zipRight(onShared, join(key, current, restore))
       }
       const flight: Flight<A, E> = { result: undefined, fiber: undefined, callers: 1 }
       flights.set(key, flight)

@@ -43,7 +43,8 @@ const memoize = <A>(make: (label: string) => A) => {
   }
 }
 
-const counter = (name: string, description: string, labels: Labels) =>
+/** A counter that is resolved once. */
+export const counter = (name: string, description: string, labels: Labels = {}) =>
   Metric.fromMetricKey(MetricKey.counter(name, { description, incremental: true }).pipe(labelled(labels)))
 
 /** Seconds: 0.05 ms to 10 s, as the conventions have it, with the lower end that a cache needs. */
@@ -108,7 +109,7 @@ const attemptFailures = memoize((node) =>
     })
   )
 )
-const failovers = counter("ghostdb.client.failovers", "Commands that went on to another node", {})
+const failovers = counter("ghostdb.client.failovers", "Commands that went on to another node")
 const nodes = memoize((state) =>
   Metric.fromMetricKey(
     MetricKey.counter("ghostdb.client.nodes", { description: "Nodes of all clients, by state" }).pipe(

@@ -53,12 +53,14 @@ for (const [name, layer] of [
           const nodes = yield* Nodes
           const { effect, state } = yield* counter
           const before = yield* nodes.counts
+          const shared = yield* Metric.value(ClientMetrics.cacheAsideShared)
           const callers = Array.from({ length: 10_000 }, () => numbers.getOrElse("cold", effect))
           expect(new Set(yield* Effect.all(callers, all))).toEqual(new Set([1]))
           expect(state.runs).toBe(1)
           const after = yield* nodes.counts
           expect([after.get - before.get, after.put - before.put]).toEqual([1, 1])
           expect(yield* numbers.get("cold")).toEqual(Option.some(1))
+          expect((yield* Metric.value(ClientMetrics.cacheAsideShared)).count).toBe(shared.count + 9999)
         })
       )
 
