@@ -138,11 +138,11 @@ const pursue = <A>(
   env: Environment,
   errand: Errand<A>,
   startedAt: bigint,
-  options: { readonly first?: FirstAttempt; readonly span?: Tracer.Span } = {}
+  first?: FirstAttempt,
+  span?: Tracer.Span
 ): Outcome<A> =>
   Effect.suspend(() => {
     const { cluster, settings } = env
-    const { first, span } = options
     const tell = (event: string, attributes: Record<string, unknown>) =>
       span?.event(event, env.clock.unsafeCurrentTimeNanos(), attributes)
     const failures: Array<NodeFailure> = []
@@ -287,26 +287,28 @@ const pursue = <A>(
 const elapsed = ({ clock }: Environment, startedAt: bigint): number =>
   Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9
 
-/** A command with a span: the long way, whose steps are the span's events. */
-const traced = <A>(env: Environment, errand: Errand<A>, startedAt: bigint): Outcome<A> =>
+/** A command with a span, whose events are the command's steps. */
+const traced = <A>(
+  { settings }: Environment,
+  { operation }: Telemetry.Recorder,
+  key: string | undefined,
+  use: (span: Tracer.Span) => Outcome<A>
+): Outcome<A> =>
   Effect.useSpan(
-    `ghostdb ${errand.recorder.operation}`,
+    `ghostdb ${operation}`,
     {
       kind: "client",
       captureStackTrace: false,
       attributes: {
         "db.system.name": "ghostdb",
-        "db.operation.name": errand.recorder.operation,
-        ...(env.settings.keysInSpans && errand.key !== undefined ? { "ghostdb.key": errand.key } : {})
+        "db.operation.name": operation,
+        ...(settings.keysInSpans && key !== undefined ? { "ghostdb.key": key } : {})
       }
     },
-    (span) =>
-      pursue(env, errand, startedAt, { span }).pipe(
-        Effect.tapError((error) => Effect.sync(() => span.attribute("error.type", error._tag)))
-      )
+    (span) => Effect.tapError(use(span), ({ _tag }) => Effect.sync(() => span.attribute("error.type", _tag)))
   )
 
-/** A command on a key. Straight on while nothing fails: no schedule, no timer, no span. */
+/** A command on a key. */
 const keyed = <A>(
   env: Environment,
   recorder: Telemetry.Recorder,
@@ -318,36 +320,49 @@ const keyed = <A>(
     const error = keyError(key)
     if (error !== undefined) return refuse(recorder, error)
     const startedAt = env.clock.unsafeCurrentTimeNanos()
-    const wantsLeader = access === "write" || env.settings.readFrom === "leader"
-    if (env.isTraced(fiber)) return traced(env, onKey(recorder, key, access, wantsLeader, say), startedAt)
-    const to = ClusterState.route(env.cluster.unsafeState(), key, wantsLeader)
-    if (typeof to === "string" || to.dialect === undefined) {
-      return pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt)
-    }
-    const { dialect, doubts, node } = to
-    const protocol = Protocol.forDialect(dialect)
-    if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
-    const request = say(protocol)
-    const succeeded = (answer: A) => {
-      recorder.succeeded(answer, elapsed(env, startedAt))
-      return Effect.succeed(answer)
-    }
-    const failed = (fault: Fault) =>
-      pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, { first: { node, dialect, fault } })
-    const oversized = unsent(env, request, key)
-    if (oversized !== undefined) return Effect.flatMap(oversized, succeeded)
-    Telemetry.attempted(node)
-    // One frame on the fiber's stack, and not one for each of decoding, counting and failing over.
-    return Effect.matchEffect(env.post(node, request.command, request.body), {
-      onFailure: failed,
-      onSuccess: (reply) => {
-        const answer = request.decode(reply)
-        if (Either.isLeft(answer)) return failed(answer.left)
-        const done = succeeded(answer.right)
-        return doubts > 0 ? Effect.zipRight(env.cluster.succeeded(node), done) : done
-      }
-    })
+    return env.isTraced(fiber)
+      ? traced(env, recorder, key, (span) => straightOn(env, recorder, key, access, say, startedAt, span))
+      : straightOn(env, recorder, key, access, say, startedAt)
   })
+
+/** As long as nothing fails: no schedule, no timer. */
+const straightOn = <A>(
+  env: Environment,
+  recorder: Telemetry.Recorder,
+  key: string,
+  access: "read" | "write",
+  say: Say<A>,
+  startedAt: bigint,
+  span?: Tracer.Span
+): Outcome<A> => {
+  const wantsLeader = access === "write" || env.settings.readFrom === "leader"
+  const goOn = (first?: FirstAttempt) =>
+    pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, first, span)
+  const to = ClusterState.route(env.cluster.unsafeState(), key, wantsLeader)
+  if (typeof to === "string" || to.dialect === undefined) return goOn()
+  const { dialect, doubts, node } = to
+  const protocol = Protocol.forDialect(dialect)
+  if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
+  const request = say(protocol)
+  const succeeded = (answer: A) => {
+    recorder.succeeded(answer, elapsed(env, startedAt))
+    return Effect.succeed(answer)
+  }
+  const oversized = unsent(env, request, key)
+  if (oversized !== undefined) return Effect.flatMap(oversized, succeeded)
+  span?.event("attempt", startedAt, { "server.address": node })
+  Telemetry.attempted(node)
+  // One frame on the fiber's stack, and not one for each of decoding, counting and failing over.
+  return Effect.matchEffect(env.post(node, request.command, request.body), {
+    onFailure: (fault) => goOn({ node, dialect, fault }),
+    onSuccess: (reply) => {
+      const answer = request.decode(reply)
+      if (Either.isLeft(answer)) return goOn({ node, dialect, fault: answer.left })
+      const done = succeeded(answer.right)
+      return doubts > 0 ? Effect.zipRight(env.cluster.succeeded(node), done) : done
+    }
+  })
+}
 
 const refuse = (recorder: Telemetry.Recorder, error: KeyError): KeyError => {
   recorder.failed(error._tag, 0)
@@ -372,7 +387,9 @@ const onKey = <A>(
 const unkeyed = <A>(env: Environment, errand: Errand<A>, startedAt: bigint): Effect.Effect<A, NoMoreServers> =>
   Effect.withFiberRuntime((fiber) =>
     Effect.catchTag(
-      env.isTraced(fiber) ? traced(env, errand, startedAt) : pursue(env, errand, startedAt),
+      env.isTraced(fiber)
+        ? traced(env, errand.recorder, undefined, (span) => pursue(env, errand, startedAt, undefined, span))
+        : pursue(env, errand, startedAt),
       "KeyError",
       Effect.die
     )

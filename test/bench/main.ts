@@ -3,7 +3,7 @@
  *
  *   --quick       one short round of everything, to see that it runs
  *   --only NAME   one scenario, or `server`, `ring`, `memory`, `startup`; can be given several times
- *   --rounds N    rounds of each scenario (of some a multiple), default 5
+ *   --rounds N    rounds of each generation of processes, default 5
  *   --millis N    length of a round, default 300
  *   --json        the report as JSON on standard output
  *
@@ -19,7 +19,7 @@ import { parseArgs } from "node:util"
 import { NodeRuntime } from "@effect/platform-node"
 import { Array as Arr, Console, Effect, Option, Schema, Scope } from "effect"
 import { compiled } from "./compile.js"
-import { type Contender, contenders } from "./contenders.js"
+import { type Contender, type ContenderName, contenders } from "./contenders.js"
 import { type Load, Sample } from "./load.js"
 import * as Micro from "./micro.js"
 import { type ProcessError, script, version } from "./processes.js"
@@ -57,7 +57,13 @@ const isInstalled = (name: string): boolean => {
   }
 }
 
-const decodeSample = Schema.decodeUnknown(Sample)
+const decodeSample = Schema.decodeUnknownSync(Sample)
+
+/** What has been measured of one contender up to now. */
+interface Row extends Report.Row {
+  readonly contender: ContenderName
+  readonly samples: Array<Sample>
+}
 
 const program = Effect.gen(function* () {
   const unknown = args.only.find((name) => !names.includes(name))
@@ -103,66 +109,82 @@ const program = Effect.gen(function* () {
   const startClient = (load: Load) =>
     Effect.tap(script(compiledScript("client"), [JSON.stringify(load), String(warmUpMillis)]), ({ receive }) => receive)
 
-  const runScenario = (scenario: Scenario) =>
+  /** The rounds of one generation of processes, which take turns. */
+  const takeTurns = <A>(contenders: ReadonlyArray<A>, turn: (contender: A) => Effect.Effect<void, ProcessError>) =>
+    Effect.gen(function* () {
+      for (let round = 0; round < rounds; round++) {
+        // None is always the one that comes after the same other.
+        yield* Effect.forEach(round % 2 === 0 ? contenders : Arr.reverse(contenders), turn, { discard: true })
+      }
+    })
+
+  const runGeneration = (scenario: Scenario, rows: ReadonlyArray<Row>) =>
     Effect.gen(function* () {
       const { bytes, command, inFlight } = scenario
       const to = (yield* nodes[scenario.on]).take(bytes, scenario.nodes)
-      const rows = yield* Effect.forEach(scenario.contenders, (name) =>
-        Effect.gen(function* () {
-          const { label, peer }: Contender = contenders[name]
-          const lacks = missing(contenders[name])
-          const samples: Array<Sample> = []
-          if (lacks !== undefined) return { contender: name, label, samples, missing: lacks }
-          const peerPort = peer === undefined ? 0 : yield* peers[peer.server]
-          const client = yield* startClient({ contender: name, command, bytes, inFlight, nodes: to, peerPort })
-          return { contender: name, label, samples, client }
-        })
+      const running = yield* Effect.forEach(
+        rows.filter((row) => row.missing === undefined),
+        ({ contender, samples }) =>
+          Effect.gen(function* () {
+            const { peer }: Contender = contenders[contender]
+            const peerPort = peer === undefined ? 0 : yield* peers[peer.server]
+            const client = yield* startClient({ contender, command, bytes, inFlight, nodes: to, peerPort })
+            return { samples, client }
+          })
       )
-      const running = rows.flatMap((row) => (row.client === undefined ? [] : [{ ...row, client: row.client }]))
-      for (let round = 0; round < rounds * (scenario.rounds ?? 1); round++) {
-        // None is always the one that comes after the same other.
-        for (const { client, samples } of round % 2 === 0 ? running : Arr.reverse(running)) {
-          samples.push(yield* Effect.orDie(decodeSample(yield* client.ask(millis))))
-        }
-      }
-      const result: Report.Result = {
-        name: scenario.name,
-        title: scenario.title,
-        rows: rows.map(({ client, ...row }) => row)
-      }
+      yield* takeTurns(running, ({ client, samples }) =>
+        Effect.map(client.ask(millis), (sample) => void samples.push(decodeSample(sample)))
+      )
+    }).pipe(Effect.scoped)
+
+  const runScenario = (scenario: Scenario) =>
+    Effect.gen(function* () {
+      const rows = scenario.contenders.map((contender): Row => {
+        const lacks = missing(contenders[contender])
+        const { label } = contenders[contender]
+        return { contender, label, samples: [], ...(lacks === undefined ? {} : { missing: lacks }) }
+      })
+      yield* Effect.replicateEffect(runGeneration(scenario, rows), args.quick ? 1 : (scenario.generations ?? 1))
+      const result: Report.Result = { name: scenario.name, title: scenario.title, rows }
       yield* print(`\n${result.title} (${result.name})\n\n${Report.resultTable(result)}`)
       return result
-    }).pipe(Effect.scoped)
+    })
 
   /** The servers take turns under the same client; the CPU time is theirs. */
   const runServers = Effect.gen(function* () {
-    const rows = yield* Effect.forEach(["http", "embedded"] as const, (kind) =>
-      Effect.gen(function* () {
-        const server = yield* Servers.one(compiledScript("server"), kind)
-        const { bytes, command, inFlight } = headline
-        const load = { contender: "plain", command, bytes, inFlight, nodes: [server.node], peerPort: 0 }
-        const client = yield* startClient(load)
-        const label = kind === "embedded" ? "the embedded node" : "node:http and a Map"
-        const samples: Array<Sample> = []
-        return { contender: kind, label, samples, server, client }
-      })
-    )
-    for (let round = 0; round < rounds; round++) {
-      for (const { client, samples, server } of round % 2 === 0 ? rows : Arr.reverse(rows)) {
-        const before = yield* server.cpu
-        const sample = yield* Effect.orDie(decodeSample(yield* client.ask(millis)))
-        const used = (yield* server.cpu) - before
-        samples.push({ ...sample, cpuMicros: used / ((sample.opsPerSecond * millis) / 1000) })
-      }
-    }
+    const rows = [
+      { contender: "http", label: "node:http and a Map", samples: Arr.empty<Sample>() },
+      { contender: "embedded", label: "the embedded node", samples: Arr.empty<Sample>() }
+    ] as const
+    const generation = Effect.gen(function* () {
+      const running = yield* Effect.forEach(rows, ({ contender, samples }) =>
+        Effect.gen(function* () {
+          const server = yield* Servers.one(compiledScript("server"), contender)
+          const { bytes, command, inFlight } = headline
+          const load = { contender: "plain", command, bytes, inFlight, nodes: [server.node], peerPort: 0 }
+          return { samples, server, client: yield* startClient(load) }
+        })
+      )
+      yield* takeTurns(running, ({ client, samples, server }) =>
+        Effect.gen(function* () {
+          const before = yield* server.cpu
+          const startedAt = performance.now()
+          const sample = decodeSample(yield* client.ask(millis))
+          const seconds = (performance.now() - startedAt) / 1000
+          const used = (yield* server.cpu) - before
+          samples.push({ ...sample, cpuMicros: used / (sample.opsPerSecond * seconds) })
+        })
+      )
+    }).pipe(Effect.scoped)
+    yield* Effect.replicateEffect(generation, args.quick ? 1 : 3)
     const result: Report.Result = {
       name: "server",
       title: "servers: get, 40 B, 64 in flight; the CPU time is the server's",
-      rows: rows.map(({ client, server, ...row }) => row)
+      rows
     }
     yield* print(`\n${result.title} (${result.name})\n\n${Report.resultTable(result)}`)
     return result
-  }).pipe(Effect.scoped)
+  })
 
   const once = <A, I>(schema: Schema.Schema<A, I>, name: string, args: ReadonlyArray<string>, flags?: Array<string>) =>
     script(compiledScript(name), args, flags).pipe(

@@ -14,8 +14,8 @@ export interface Scenario {
   readonly nodes: number
   /** nginx with canned replies, a socket server with the same, or the embedded node. */
   readonly on: "nginx" | "canned" | "embedded"
-  /** Rounds in proportion to those of the others. Default 1. */
-  readonly rounds?: number
+  /** How often all contenders start anew: two processes of the same program differ by some percent. Default 1. */
+  readonly generations?: number
 }
 
 const kib = 1024
@@ -29,26 +29,18 @@ export const headline: Scenario = {
   ...get40,
   name: "get",
   title: "get, 40 B, 64 in flight",
-  contenders: [
-    "full",
-    "full-no-metrics",
-    "full-traced",
-    "full-dispatch",
-    "full-httpclient",
-    "codec",
-    "plain",
-    "undici",
-    "undici-dispatch",
-    "http-request",
-    "ioredis",
-    "node-redis",
-    "memjs"
-  ],
-  rounds: 2
+  contenders: ["full", "codec", "plain", "undici", "undici-dispatch", "ioredis", "node-redis", "memjs"],
+  generations: 3
 }
 
 export const scenarios: ReadonlyArray<Scenario> = [
   headline,
+  {
+    ...get40,
+    name: "transports",
+    title: "get, 40 B, 64 in flight: other ways to send",
+    contenders: ["full", "full-dispatch", "full-httpclient", "undici", "undici-dispatch", "http-request"]
+  },
   ...[1, 16, 256].map(
     (inFlight): Scenario => ({
       ...get40,
@@ -97,7 +89,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     name: "telemetry",
     title: "get, 40 B, 64 in flight: what metrics and tracing cost",
     contenders: ["full", "full-no-metrics", "full-no-spans", "full-traced"],
-    rounds: 3
+    generations: 5
   },
   {
     ...get40,
