@@ -83,6 +83,15 @@ const commandOf = (url: string): string => {
   }
 }
 
+/** The Content-Length. `headers` would make an object of all of them, a thirtieth of what a small request costs. */
+const announced = (rawHeaders: ReadonlyArray<string>): number => {
+  const name = "content-length"
+  const at = rawHeaders.findIndex(
+    (text, i) => i % 2 === 0 && text.length === name.length && text.toLowerCase() === name
+  )
+  return at === -1 ? 0 : Number(rawHeaders[at + 1])
+}
+
 const ignore = () => {}
 
 const requestListener =
@@ -93,10 +102,9 @@ const requestListener =
   (request, response) => {
     const chunks: Array<Buffer> = []
     let bytes = 0
-    // A connection that breaks reports itself on both; there is no one left to answer.
-    request.on("error", ignore)
+    // A connection has broken: there is no one left to answer.
     response.on("error", ignore)
-    if (Number(request.headers["content-length"]) > maxBodyBytes) return reset(request.socket)
+    if (announced(request.rawHeaders) > maxBodyBytes) return reset(request.socket)
     request.on("data", (chunk: Buffer) => {
       bytes += chunk.length
       if (bytes > maxBodyBytes) reset(request.socket)
@@ -133,7 +141,13 @@ const listen = (
       }
     })
     // As the real servers: an idle connection stays open, and a slow request is waited for.
-    const options: http.ServerOptions = { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 }
+    const options: http.ServerOptions = {
+      keepAliveTimeout: 0,
+      requestTimeout: 0,
+      headersTimeout: 0,
+      // Replies to a pipeline of some hundred requests, before reading from it is paused.
+      highWaterMark: 64 * 1024
+    }
     try {
       const server =
         tls === undefined
