@@ -102,8 +102,6 @@ const requestListener =
   (request, response) => {
     const chunks: Array<Buffer> = []
     let bytes = 0
-    // A connection has broken: there is no one left to answer.
-    response.on("error", ignore)
     if (announced(request.rawHeaders) > maxBodyBytes) return reset(request.socket)
     request.on("data", (chunk: Buffer) => {
       bytes += chunk.length
@@ -111,7 +109,8 @@ const requestListener =
       else chunks.push(chunk)
     })
     request.on("end", () => {
-      if (bytes > maxBodyBytes) return
+      // A connection that has broken has no one to answer.
+      if (bytes > maxBodyBytes || response.destroyed) return
       const body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
       const reply = handle(commandOf(request.url ?? "/"), String(body))
       const length = String(Buffer.byteLength(reply.body))

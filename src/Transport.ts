@@ -6,6 +6,7 @@ import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
+import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -75,23 +76,28 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
     return `${settings.protocol}://${host.includes(":") ? `[${host}]` : host}:${port}/${command}`
   }
   const tooLarge: Fault = { reason: "BadReply", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
+  const text = (response: HttpClientResponse.HttpClientResponse) => {
+    const { "content-encoding": encoding, "content-length": length } = response.headers
+    // A body of a known length costs a tenth as one piece. What is compressed has no known length.
+    if (encoding === undefined && Number(length) > 0) {
+      return Number(length) > settings.maxReplyBytes ? Effect.fail(tooLarge) : response.text
+    }
+    return response.stream.pipe(
+      // What fetch says of a reply that cannot have a body, such as a 204.
+      Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
+      Stream.mapAccumEffect(0, (size, chunk) =>
+        size + chunk.length > settings.maxReplyBytes
+          ? Effect.fail(tooLarge)
+          : Effect.succeed([size + chunk.length, chunk] as const)
+      ),
+      Stream.decodeText(),
+      Stream.mkString
+    )
+  }
   return {
     post: (node, command, body) =>
       client.execute(HttpClientRequest.post(url(node, command), { body: httpBody(body), headers })).pipe(
-        Effect.flatMap((response) =>
-          response.stream.pipe(
-            // What fetch says of a reply that cannot have a body, such as a 204.
-            Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
-            Stream.mapAccumEffect(0, (size, chunk) =>
-              size + chunk.length > settings.maxReplyBytes
-                ? Effect.fail(tooLarge)
-                : Effect.succeed([size + chunk.length, chunk] as const)
-            ),
-            Stream.decodeText(),
-            Stream.mkString,
-            Effect.map((body) => ({ status: response.status, body }))
-          )
-        ),
+        Effect.flatMap((response) => Effect.map(text(response), (body) => ({ status: response.status, body }))),
         Effect.mapError((error) => ("_tag" in error ? faultOf(error) : error)),
         Effect.timeoutFail({
           duration: settings.attemptTimeout,
