@@ -168,7 +168,8 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER) => ({
 
 const ranges = {
   port: integer(1, 65535),
-  replicas: integer(1),
+  // More would block the process for seconds.
+  replicas: integer(1, 65536),
   failureThreshold: integer(1),
   connections: integer(1),
   maxRequestBytes: integer(1),
@@ -184,6 +185,8 @@ const choices = {
   readFrom: oneOf("leader", "any"),
   spans: oneOf("auto", "always", "never")
 }
+
+const schedules = ["retry", "revive", "election"] as const
 
 /** NaN for what is no duration. */
 const millis = (input: Duration.DurationInput): number =>
@@ -217,6 +220,9 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
   for (const [name, known] of Struct.entries(choices)) {
     const value = settings[name]
     if (!known.includes(value)) return Either.left(`${name} must be one of ${known.join(", ")}, not ${value}`)
+  }
+  for (const name of schedules) {
+    if (!Schedule.isSchedule(settings[name])) return Either.left(`${name} must be a Schedule`)
   }
   for (const [name, value] of Object.entries(settings.headers)) {
     if (!headerName.test(name) || !headerValue.test(Redacted.value(value))) {

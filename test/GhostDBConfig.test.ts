@@ -151,12 +151,25 @@ describe("GhostDBConfig", () => {
   })
 
   describe("refuses in one line that names the option and what it must be", () => {
-    const counts = ["replicas", "failureThreshold", "connections", "maxRequestBytes", "maxReplyBytes"]
+    const counts = ["failureThreshold", "connections", "maxRequestBytes", "maxReplyBytes"]
     for (const name of counts) {
       it(name, () => {
         for (const value of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, null, "three"]) {
           strictEqual(problem({ [name]: value }), `${name} must be a whole number, 1 or more, not ${value}`)
         }
+      })
+    }
+
+    it("replicas", () => {
+      for (const value of [0, -1, 1.5, 65537, Number.NaN, "three"]) {
+        strictEqual(problem({ replicas: value }), `replicas must be a whole number between 1 and 65536, not ${value}`)
+      }
+    })
+
+    for (const name of ["retry", "revive", "election"]) {
+      it(name, () => {
+        for (const value of [5, "1 second", {}, null])
+          strictEqual(problem({ [name]: value }), `${name} must be a Schedule`)
       })
     }
 
@@ -202,7 +215,7 @@ describe("GhostDBConfig", () => {
     }
 
     it("the first of several", () => {
-      strictEqual(problem({ deadline: 0, replicas: 0 }), "replicas must be a whole number, 1 or more, not 0")
+      strictEqual(problem({ deadline: 0, replicas: 0 }), "replicas must be a whole number between 1 and 65536, not 0")
     })
   })
 

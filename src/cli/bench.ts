@@ -10,6 +10,7 @@ import { PCGRandom } from "effect/Utils"
 import { GhostDB, type GhostDBService } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../GhostDBError.js"
 import { type Connection, connected } from "./connection.js"
+import { Unanswered } from "./exit.js"
 import {
   bar,
   type Cell,
@@ -176,11 +177,15 @@ export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, 
     )
     const took = elapsed()
     if (total.latencies.count === 0 && lastError !== undefined) return yield* lastError
+    const failed =
+      lastError === undefined
+        ? Effect.void
+        : new Unanswered({ message: `${count(total.errors)} commands failed, the last: ${lastError.message}` })
 
     const used = operations.filter((operation) => mix[operation] > 0)
     const hitRate = tallies.get.latencies.count === 0 ? Number.NaN : tallies.get.hits / tallies.get.latencies.count
     if (asJson) {
-      return yield* print(
+      yield* print(
         json({
           seconds: rounded(took),
           inFlight,
@@ -192,6 +197,7 @@ export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, 
           byOperation: Object.fromEntries(used.map((operation) => [operation, report(tallies[operation], took)]))
         })
       )
+      return yield* failed
     }
     const row = (name: string, { errors, latencies }: Tally): ReadonlyArray<Cell> => [
       name,
@@ -214,4 +220,5 @@ export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, 
         Number.isNaN(hitRate) ? "" : `, ${percent(hitRate)} of gets hit`
       }`
     )
+    yield* failed
   }).pipe(Effect.scoped, (self) => connected(connection, self))

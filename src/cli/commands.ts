@@ -10,21 +10,9 @@ import { GhostDB, type Ttl } from "../GhostDB.js"
 import { defaults } from "../GhostDBConfig.js"
 import { NoMoreServers } from "../GhostDBError.js"
 import type { Json } from "../Json.js"
-import { type Connection, configured, connected, shown, topologyNow, totalEntries } from "./connection.js"
+import { allAnswered, type Connection, configured, connected, shown, topologyNow, totalEntries } from "./connection.js"
 import { Negative, Unanswered, UsageError } from "./exit.js"
-import {
-  bytes,
-  type Cell,
-  count,
-  hasColour,
-  json,
-  print,
-  printNote,
-  printTable,
-  visible,
-  visibleLines,
-  write
-} from "./output.js"
+import { bytes, type Cell, count, hasColour, json, print, printTable, visible, visibleLines, write } from "./output.js"
 
 /** What the commands on a key share. */
 interface OnKey {
@@ -145,7 +133,8 @@ export const flush = ({
     }
     const result = yield* connected(connection, GhostDB.flush)
     yield* print(asJson ? json({ result }) : result)
-    if (result === "ERR_FLUSH") return yield* new Negative({ message: "not every node did flush" })
+    if (result === "ERR_FLUSH")
+      return yield* new Negative({ message: "not every node did flush: ping tells which answer" })
   })
 
 /** What the commands on the whole cluster share. */
@@ -169,9 +158,10 @@ export const ping = ({ connection, json: asJson }: OnCluster) =>
       ? print(json({ nodes: nodes.map((node) => ({ node, answers: answering.has(node) })) }))
       : printTable([{ title: "NODE" }, { title: "PING" }], rows)
     if (answering.size === 0) return yield* new Unanswered({ message: `none of ${nodes.length} nodes answers` })
-    if (answering.size < nodes.length) {
-      return yield* new Negative({ message: `${nodes.length - answering.size} of ${nodes.length} nodes do not answer` })
-    }
+    yield* allAnswered(
+      nodes.filter((node) => !answering.has(node)),
+      nodes.length
+    )
   }).pipe((self) => connected(connection, self))
 
 /** `ghostdb size` */
@@ -181,26 +171,26 @@ export const size = ({ connection, json: asJson, node }: OnCluster & { readonly 
     const asked = Option.match(node, { onNone: () => nodes, onSome: (one) => [one] })
     const stranger = asked.find((one) => !nodes.includes(one))
     if (stranger !== undefined) return yield* new UsageError({ message: `${stranger} is not in the nodes file` })
-    const failures: Array<NoMoreServers> = []
+    const failures = new Map<string, NoMoreServers>()
     const sizes = yield* Effect.forEach(
       asked,
       (one) =>
         Effect.catchAll(GhostDB.nodeSize(one), (error) => {
-          failures.push(error)
+          failures.set(one, error)
           return Effect.succeedNone
         }),
       { concurrency: "unbounded" }
     )
-    if (failures.length === asked.length) {
-      return yield* new NoMoreServers({ failures: failures.flatMap((error) => error.failures) })
+    if (failures.size === asked.length) {
+      return yield* new NoMoreServers({ failures: [...failures.values()].flatMap((error) => error.failures) })
     }
     const entries = asked.map((one, i) => ({ node: one, entries: Option.getOrNull(sizes[i] ?? Option.none()) }))
     const total = totalEntries(
       yield* topologyNow,
-      entries.map((one) => one.entries ?? 0)
+      entries.flatMap((one) => one.entries ?? [])
     )
     yield* asJson
-      ? print(json({ nodes: entries, total }))
+      ? print(json({ nodes: entries, total: total ?? null }))
       : printTable(
           [{ title: "NODE" }, { title: "ENTRIES", align: "right" }],
           [
@@ -208,13 +198,16 @@ export const size = ({ connection, json: asJson, node }: OnCluster & { readonly 
             ...(entries.length > 1 ? [[{ text: "total", style: "dim" } as const, count(total)]] : [])
           ]
         )
-    for (const { message } of failures) yield* printNote(`ghostdb: ${visible(message)}`)
+    yield* allAnswered([...failures.keys()], asked.length)
   }).pipe((self) => connected(connection, self))
 
 /** `ghostdb leader` */
 export const leader = ({ connection, json: asJson }: OnCluster) =>
   Effect.gen(function* () {
     const found = yield* GhostDB.leader
+    if (Option.isNone(found) && (yield* GhostDB.ping).length === 0) {
+      return yield* new Unanswered({ message: `none of ${(yield* configured).length} nodes answers` })
+    }
     if (asJson) yield* print(json({ leader: Option.getOrNull(found) }))
     else if (Option.isSome(found)) yield* print(found.value)
     if (Option.isNone(found)) return yield* new Negative({ message: asJson ? "" : "no leader" })

@@ -10,6 +10,7 @@ import { GhostDB } from "../GhostDB.js"
 import { defaults, type GhostDBOptions } from "../GhostDBConfig.js"
 import { GhostDBLive } from "../GhostDBLive.js"
 import * as NodesFile from "../NodesFile.js"
+import { Negative } from "./exit.js"
 
 /** The options that all commands on a cluster share. */
 export interface Connection {
@@ -65,9 +66,20 @@ export const shown = (source: string): string => {
   return origin + pathname
 }
 
-/** How many entries the cluster holds, by what its nodes say; the members of a raft cluster all hold the same. */
-export const totalEntries = ({ placement }: Topology, entries: ReadonlyArray<number>): number =>
-  placement === "replicated" ? Math.max(0, ...entries) : entries.reduce((sum, count) => sum + count, 0)
+/**
+ * How many entries the cluster holds, by what its nodes say; the members of a raft cluster all hold the same. Undefined
+ * where none says.
+ */
+export const totalEntries = ({ placement }: Topology, entries: ReadonlyArray<number>): number | undefined => {
+  if (entries.length === 0) return undefined
+  return placement === "replicated" ? Math.max(...entries) : entries.reduce((sum, count) => sum + count, 0)
+}
+
+/** Fails where some of the nodes have not answered, after what the others have said was printed. */
+export const allAnswered = (silent: ReadonlyArray<string>, asked: number): Effect.Effect<void, Negative> =>
+  silent.length === 0
+    ? Effect.void
+    : new Negative({ message: `${silent.length} of ${asked} nodes do not answer: ${silent.join(", ")}` })
 
 /** Sorts by the order of the addresses given, those that are not among them last. */
 export const inOrderOf = (addresses: ReadonlyArray<string>) => {

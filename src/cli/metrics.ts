@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { GhostDB, type Metrics } from "../GhostDB.js"
 import { SnitchMetrics, WatchdogMetrics } from "../Protocol.js"
-import { type Connection, connected } from "./connection.js"
+import { allAnswered, type Connection, configured, connected } from "./connection.js"
 import {
   bytes,
   type Cell,
@@ -135,10 +135,20 @@ const rowsOf = <R>({ metrics }: Metrics<R>, node: string): ReadonlyArray<R> =>
 /** `ghostdb metrics` */
 export const metrics = ({ connection, json: asJson }: { readonly connection: Connection; readonly json: boolean }) =>
   Effect.gen(function* () {
+    const asked = yield* configured
     const all = yield* both
-    if (asJson) return yield* print(json({ snitch: all.snitch.metrics, watchdog: all.watchdog.metrics }))
-    const paint = painter(hasColour(process.stdout))
     const nodes = new Set([...all.watchdog.metrics, ...all.snitch.metrics].map(({ node }) => node))
+    const complete = allAnswered(
+      asked.filter((node) => !nodes.has(node)),
+      asked.length
+    )
+    if (asJson) {
+      return yield* Effect.zipRight(
+        print(json({ snitch: all.snitch.metrics, watchdog: all.watchdog.metrics })),
+        complete
+      )
+    }
+    const paint = painter(hasColour(process.stdout))
     const blocks = [...nodes].map((node) => {
       const application = rowsOf(all.watchdog, node)
       const system = rowsOf(all.snitch, node)
@@ -156,5 +166,5 @@ export const metrics = ({ connection, json: asJson }: { readonly connection: Con
         )
       ].join("\n")
     })
-    yield* print(blocks.join("\n\n"))
+    yield* Effect.zipRight(print(blocks.join("\n\n")), complete)
   }).pipe((self) => connected(connection, self))

@@ -7,19 +7,37 @@ import type { Dialect } from "../Protocol.js"
 import { signal, UsageError } from "./exit.js"
 import { json, print, printNote, visible } from "./output.js"
 
-const mark = "# Written by ghostdb serve, and removed when it ends."
+const mark = (process: number) => `# Written by ghostdb serve (process ${process}), and removed when it ends.`
 
-const isOurs = (content: string) => content.startsWith(mark)
+/** The process that wrote the file, where a `ghostdb serve` did and nobody has put a line of their own into it. */
+const writer = (content: string): number | undefined => {
+  const [first = "", ...rest] = content.split("\n")
+  const written = /^# Written by ghostdb serve \(process ([0-9]+)\)/.exec(first)
+  return written === null || rest.some((line) => line.startsWith("#")) ? undefined : Number(written[1])
+}
+
+const isAlive = (id: number): boolean => {
+  try {
+    return process.kill(id, 0)
+  } catch (error) {
+    return error instanceof Error && "code" in error && error.code === "EPERM"
+  }
+}
+
+/** What is left of a process that could not remove its file. */
+const isLeftOver = (content: string): boolean => {
+  const id = writer(content)
+  return id !== undefined && !isAlive(id)
+}
 
 /** Puts the nodes file there for as long as the scope is open. A file that someone else wrote is not touched. */
 const nodesFile = (file: string, addresses: ReadonlyArray<string>, force: boolean) =>
   Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
-    const existing = (yield* fs.exists(file)) ? yield* fs.readFileString(file) : mark
-    if (!force && !isOurs(existing)) {
+    if (!force && (yield* fs.exists(file)) && !isLeftOver(yield* fs.readFileString(file))) {
       return yield* new UsageError({ message: `${file} is there already: --force overwrites it, --file names another` })
     }
-    const content = [mark, ...addresses, ""].join("\n")
+    const content = [mark(process.pid), ...addresses, ""].join("\n")
     const whole = `${file}.${process.pid}.tmp`
     yield* Effect.acquireRelease(
       // Clients may be watching the file, and never see the half of it.

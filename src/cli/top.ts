@@ -121,7 +121,7 @@ export const view = (
     "",
     "",
     "",
-    count(sizes.size === 0 ? undefined : totalEntries(topology, [...sizes.values()]))
+    count(totalEntries(topology, [...sizes.values()]))
   ]
   const time = DateTime.formatLocal(DateTime.unsafeMake(at), { timeStyle: "medium", locale: "en-GB" })
   const head = [`${paint("bold", "ghostdb top")}  ${visible(source)}  ${time}`, ""]
@@ -135,11 +135,12 @@ export const view = (
   ])
   const lines = table([...columns, trend], [...withTrend, total], paint)
   const room = size.rows - head.length - foot.length
-  const hidden = lines.length - room
+  // The column titles, the nodes that there is room for, how many there are besides, and the sum.
+  const seen = Math.max(room - 3, 0)
   const body =
-    hidden <= 0
+    lines.length <= room
       ? lines
-      : [...lines.slice(0, Math.max(room - 2, 1)), paint("dim", `${hidden + 1} more`), ...lines.slice(-1)]
+      : [...lines.slice(0, seen + 1), paint("dim", `${rows.length - seen} more`), ...lines.slice(-1)]
   return [...head, ...body, ...foot].slice(0, size.rows).map((line) => cut(line, size.columns))
 }
 
@@ -174,7 +175,11 @@ const screen = Effect.flatMap(Terminal.Terminal, ({ display }) => {
 
 /** The terminal's size as it is, and each time that it changes. */
 const sizes = Effect.map(Terminal.Terminal, ({ columns, rows }) => {
-  const size = Effect.all({ columns, rows })
+  // A terminal that does not know its size says 0.
+  const size = Effect.map(Effect.all({ columns, rows }), ({ columns, rows }) => ({
+    columns: columns || 80,
+    rows: rows || 24
+  }))
   return Stream.concat(
     Stream.fromEffect(size),
     Stream.mapEffect(

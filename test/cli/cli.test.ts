@@ -3,7 +3,7 @@ import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
-import { Effect, type Scope } from "effect"
+import { Effect, Fiber, Schedule, type Scope } from "effect"
 import { NodeServer } from "effect-ghostdb"
 import { build, type Ended, onTerminal, plain, type Running, session, start, until } from "./support.js"
 
@@ -239,10 +239,16 @@ describe("commands on the cluster", () => {
             assert.match(stdout, new RegExp(`is on ${next};`))
           ),
           Effect.map(ghostdb(["ping"]), ({ code, stderr, stdout }) => {
-            assert.deepStrictEqual([code, stderr], [1, "ghostdb: 1 of 3 nodes do not answer\n"])
+            assert.deepStrictEqual([code, stderr], [1, `ghostdb: 1 of 3 nodes do not answer: ${owner}\n`])
             assert.match(stdout, new RegExp(`^${owner} +no answer$`, "m"))
           }),
-          Effect.map(ghostdb(["add", "AMZN", "2"]), expectEnd(0, "STORED\n", ""))
+          Effect.map(ghostdb(["add", "AMZN", "2"]), expectEnd(0, "STORED\n", "")),
+          ...[["size"], ["metrics", "--json"]].map((command) =>
+            Effect.map(ghostdb(command), ({ code, stderr, stdout }) => {
+              assert.deepStrictEqual([code, stderr], [1, `ghostdb: 1 of 3 nodes do not answer: ${owner}\n`])
+              assert.include(stdout, next)
+            })
+          )
         ],
         both
       )
@@ -271,6 +277,7 @@ describe("errors are one line", () => {
               assert.match(stderr, refused)
             })
           ),
+          Effect.map(ghostdb(["leader", "--json"]), expectEnd(3, "", "ghostdb: none of 1 nodes answers\n")),
           Effect.map(ghostdb(["ping", "--json"]), ({ code, stderr, stdout }) => {
             assert.deepStrictEqual([code, stderr], [3, "ghostdb: none of 1 nodes answers\n"])
             assert.deepStrictEqual(JSON.parse(stdout), { nodes: [{ node: address, answers: false }] })
@@ -278,6 +285,23 @@ describe("errors are one line", () => {
         ],
         both
       )
+    })
+  )
+
+  live("a load that the cluster did not outlast: 3, after its result", () =>
+    Effect.gen(function* () {
+      const { ghostdb, servers } = yield* cluster({ nodes: 1 })
+      const load = yield* Effect.fork(ghostdb(["bench", "--seconds", "2", "--in-flight", "4"]))
+      const [server] = servers
+      yield* Effect.repeat(server!.node.commandCounts, {
+        until: ({ get }) => get > 100,
+        schedule: Schedule.spaced("20 millis")
+      })
+      yield* server!.stop
+      const { code, stderr, stdout } = yield* Fiber.join(load)
+      assert.strictEqual(code, 3)
+      assert.match(stdout, /^get .*[1-9]\d*$/m)
+      assert.match(stderr, /^ghostdb: [\d,]+ commands failed, the last: no GhostDB node served the command: [^\n]*\n$/)
     })
   )
 
@@ -372,6 +396,27 @@ describe("help", () => {
 })
 
 describe("serve", () => {
+  live("takes the place of one that was killed, unless its nodes file was edited", () =>
+    Effect.gen(function* () {
+      const file = join(folder, "killed.conf")
+      const args = [main, "serve", "--nodes", "1", "--port", "0", "--file", file]
+      const killed = yield* start(process.execPath, args)
+      yield* until("the node is there", () => killed.stdout().endsWith("\n"))
+      killed.child.kill("SIGKILL")
+      yield* killed.ended
+      const left = readFileSync(file, "utf8")
+      writeFileSync(file, `${left}# mine\n`)
+      assert.strictEqual((yield* (yield* start(process.execPath, args)).ended).code, 2)
+      assert.strictEqual(readFileSync(file, "utf8"), `${left}# mine\n`)
+      writeFileSync(file, left)
+      const next = yield* start(process.execPath, args)
+      yield* until("the next node is there", () => next.stdout().endsWith("\n"))
+      next.child.kill("SIGTERM")
+      assert.strictEqual((yield* next.ended).code, 0)
+      assert.throws(() => readFileSync(file), /ENOENT/)
+    })
+  )
+
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     live(`serves until ${signal}, and leaves nothing behind`, () =>
       Effect.gen(function* () {
@@ -391,7 +436,15 @@ describe("serve", () => {
           const { code, stdout } = yield* ghostdb(["size", "--nodes", file])
           assert.strictEqual(code, 0)
           assert.match(stdout, new RegExp(`${nodes[0]} +-\n`))
+          // A v1 server does not say.
+          assert.match(stdout, /^total +-$/m)
         }
+        const second = yield* start(process.execPath, [main, "serve", "--port", "0", "--file", file])
+        expectEnd(
+          2,
+          "",
+          `ghostdb: ${file} is there already: --force overwrites it, --file names another\n`
+        )(yield* second.ended)
         serving.child.kill(signal)
         assert.strictEqual((yield* serving.ended).code, 0)
         assert.throws(() => readFileSync(file), /ENOENT/)

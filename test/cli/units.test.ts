@@ -340,5 +340,7 @@ describe("the view of top", () => {
     assert.strictEqual(lines.length, 10)
     assert.strictEqual(lines[6], "27 more")
     assert.match(lines[7] ?? "", /^all/)
+    const low = view({ ...snapshot, order: many.slice(0, 3) }, { columns: 80, rows: 6 }, none)
+    assert.strictEqual(low[3], "3 more")
   })
 })
