@@ -212,10 +212,12 @@ const pursue = <A>(
           if (errand.key !== undefined && isRefused(errand.key, protocol)) {
             return Effect.succeed<Outcome<A>>(new KeyError({ key: errand.key, reason: "Empty" }))
           }
-          tell("attempt", { "server.address": node })
           spoken = protocol.dialect
           const request = errand.say(protocol)
-          return Effect.map(unsent(env, request, errand.key) ?? attempt(env, node, request), Effect.succeed)
+          const oversized = unsent(env, request, errand.key)
+          if (oversized !== undefined) return Effect.map(oversized, Effect.succeed)
+          tell("attempt", { "server.address": node })
+          return Effect.map(attempt(env, node, request), Effect.succeed)
         })
       })
       return once.pipe(
@@ -340,7 +342,7 @@ const straightOn = <A>(
     pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, first, span)
   const to = ClusterState.route(env.cluster.unsafeState(), key, wantsLeader)
   if (typeof to === "string" || to.dialect === undefined) return goOn()
-  const { dialect, doubts, node } = to
+  const { dialect, node } = to
   const protocol = Protocol.forDialect(dialect)
   if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
   const request = say(protocol)
@@ -350,7 +352,7 @@ const straightOn = <A>(
   }
   const oversized = unsent(env, request, key)
   if (oversized !== undefined) return Effect.flatMap(oversized, succeeded)
-  span?.event("attempt", startedAt, { "server.address": node })
+  span?.event("attempt", env.clock.unsafeCurrentTimeNanos(), { "server.address": node })
   Telemetry.attempted(node)
   // One frame on the fiber's stack, and not one for each of decoding, counting and failing over.
   return Effect.matchEffect(env.post(node, request.command, request.body), {
@@ -359,6 +361,8 @@ const straightOn = <A>(
       const answer = request.decode(reply)
       if (Either.isLeft(answer)) return goOn({ node, dialect, fault: answer.left })
       const done = succeeded(answer.right)
+      // Doubts as they are now: other commands may have failed since this one was sent.
+      const doubts = env.cluster.unsafeState().nodes.get(node)?.doubts ?? 0
       return doubts > 0 ? Effect.zipRight(env.cluster.succeeded(node), done) : done
     }
   })

@@ -21,8 +21,8 @@ export const cacheAsideNegativeHits = counter("cache_aside.negative_hits", "Cach
 export const cacheAsideMisses = counter("cache_aside.misses", "Cache-aside lookups that found nothing")
 
 /**
- * `ghostdb.client.cache_aside.shared`: callers that waited for another's lookup or run: so many requests, or runs of the
- * effect, a stampede has not made.
+ * `ghostdb.client.cache_aside.shared`: callers that waited for another's lookup, and for the run that it led to: so many
+ * requests, or runs of the effect, a stampede has not made.
  */
 export const cacheAsideShared = counter("cache_aside.shared", "Cache-aside callers that shared another's lookup")
 

@@ -36,14 +36,17 @@ export type ToJson<A> = [A] extends [Json]
               }
           : NotJson
 
-/** An index signature can be absent too, but is not optional. */
-type IsOptional<A, K extends keyof A> = string extends K
-  ? false
-  : number extends K
+/** An index signature can be absent too, but is not optional; an undefined element of a tuple becomes null. */
+type IsOptional<A, K extends keyof A> =
+  A extends ReadonlyArray<unknown>
     ? false
-    : Record<never, never> extends Pick<A, K>
-      ? true
-      : false
+    : string extends K
+      ? false
+      : number extends K
+        ? false
+        : Record<never, never> extends Pick<A, K>
+          ? true
+          : false
 
 type AnyFunction = ((...args: never) => unknown) | (abstract new (...args: never) => unknown)
 

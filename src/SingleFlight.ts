@@ -63,16 +63,17 @@ export const make = (onShared: Effect.Effect<void>): SingleFlight => {
       return start(flight, restore)
     })
 
+  /** One caller less; the last one ends the flight. */
+  const leave = <A, E>(key: string, flight: Flight<A, E>) =>
+    Effect.suspend(() => {
+      flight.callers--
+      if (flight.callers > 0 || flights.get(key) !== flight || flight.fiber === undefined) return Effect.void
+      flights.delete(key)
+      return Fiber.interrupt(flight.fiber)
+    })
+
   const join = <A, E>(key: string, flight: Flight<A, E>, restore: Restore): Effect.Effect<A, E> =>
-    Effect.ensuring(
-      restore(Deferred.await(resultOf(flight))),
-      Effect.suspend(() => {
-        flight.callers--
-        if (flight.callers > 0 || flights.get(key) !== flight || flight.fiber === undefined) return Effect.void
-        flights.delete(key)
-        return Fiber.interrupt(flight.fiber)
-      })
-    )
+    Effect.ensuring(restore(Deferred.await(resultOf(flight))), leave(key, flight))
 
   const land = <A, E>(key: string, flight: Flight<A, E>, exit: Exit.Exit<A, E>): void => {
     if (flights.get(key) === flight) flights.delete(key)
@@ -100,8 +101,11 @@ export const make = (onShared: Effect.Effect<void>): SingleFlight => {
         Effect.matchCauseEffect(restore(lookup), {
           onFailure: (cause) => {
             if (flight.callers > 1 && Cause.isInterrupted(cause)) {
-              flight.callers--
-              return Effect.zipRight(takeOff(key, flight, Effect.flatten(lookup)), Effect.failCause(cause))
+              // It counts until the fiber is known: the others may leave meanwhile.
+              return takeOff(key, flight, Effect.flatten(lookup)).pipe(
+                Effect.zipRight(leave(key, flight)),
+                Effect.zipRight(Effect.failCause(cause))
+              )
             }
             land(key, flight, Exit.failCause(cause))
             return Effect.failCause(cause)

@@ -78,10 +78,8 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
   const tooLarge: Fault = { reason: "BadReply", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
   const text = (response: HttpClientResponse.HttpClientResponse) => {
     const { "content-encoding": encoding, "content-length": length } = response.headers
-    // A body of a known length costs a tenth as one piece. What is compressed has no known length.
-    if (encoding === undefined && Number(length) > 0) {
-      return Number(length) > settings.maxReplyBytes ? Effect.fail(tooLarge) : response.text
-    }
+    // A body of a known length costs less in one piece. What is compressed has no known length.
+    if (encoding === undefined && Number(length) > 0 && Number(length) <= settings.maxReplyBytes) return response.text
     return response.stream.pipe(
       // What fetch says of a reply that cannot have a body, such as a 204.
       Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),

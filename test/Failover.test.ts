@@ -1,8 +1,8 @@
 import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
-import { Duration, Effect, Fiber, Option, Schedule, Stream } from "effect"
-import { GhostDB, NodeServer, Ring, type Topology } from "effect-ghostdb"
+import { Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, Stream } from "effect"
+import { GhostDB, layer, NodeServer, Ring, type Topology, Transport } from "effect-ghostdb"
 import { clientOf } from "./support/nodes.js"
 
 const topologyWhere = (predicate: (topology: Topology) => boolean) =>
@@ -48,6 +48,42 @@ it.scopedLive(
         expect(yield* gone!.node.size).toBe(moved.length)
       }).pipe(Effect.provide(clientOf(servers, { replicas, revive: Schedule.spaced("50 millis") })))
     })
+)
+
+it.effect("a success clears the doubts of failures that came while it was under way", () =>
+  Effect.gen(function* () {
+    const slow = yield* Deferred.make<void>()
+    const reply = (message: string) => ({
+      status: 200,
+      body: `{"Gobj":{"Key":"","Value":1,"TTL":-1},"Status":1,"Message":"${message}","Error":""}`
+    })
+    const transport = Layer.succeed(Transport.Transport, {
+      connect: () =>
+        Effect.succeed({
+          post: (_, command, body) => {
+            if (command === "ping") return Effect.succeed(reply("Pong!"))
+            if (String(body).includes("bad")) return Effect.succeed({ status: 500, body: "" })
+            return Effect.as(String(body).includes("slow") ? Deferred.await(slow) : Effect.void, reply("OK"))
+          },
+          release: () => Effect.void
+        })
+    })
+    yield* Effect.gen(function* () {
+      const fail = Effect.flip(GhostDB.get("bad"))
+      yield* GhostDB.get("first")
+      const success = yield* Effect.fork(GhostDB.get("slow"))
+      yield* Effect.yieldNow()
+      yield* Effect.repeatN(fail, 1)
+      yield* Deferred.succeed(slow, undefined)
+      expect(yield* Fiber.join(success)).toEqual(Option.some(1))
+      yield* Effect.repeatN(fail, 1)
+      expect((yield* topologyWhere(() => true)).dead).toEqual([])
+      yield* fail
+      expect((yield* topologyWhere(() => true)).dead).toHaveLength(1)
+    }).pipe(
+      Effect.provide(Layer.provide(layer({ nodes: ["node"], retry: Schedule.stop, failureThreshold: 3 }), transport))
+    )
+  })
 )
 
 it.scopedLive("a node stopped under 1,000 concurrent commands: every one ends with a value", () =>

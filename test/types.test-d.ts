@@ -306,6 +306,8 @@ describe("put and add refuse", () => {
     // @ts-expect-error
     GhostDB.put("k", [] as ReadonlyArray<number | undefined>)
     // @ts-expect-error
+    GhostDB.put("k", [undefined] as readonly [(number | undefined)?])
+    // @ts-expect-error
     GhostDB.put("k", {} as { readonly a?: undefined | bigint })
   })
 
