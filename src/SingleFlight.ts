@@ -83,7 +83,7 @@ export const make = (onShared: Effect.Effect<void>): SingleFlight => {
   /** Runs the effect in a fiber that outlives any one caller. */
   const takeOff = <A, E, R>(key: string, flight: Flight<A, E>, effect: Effect.Effect<A, E, R>) => {
     // It may have landed before anyone waits.
-    resultOf(flight)
+    flight.result = resultOf(flight)
     return Effect.exit(Effect.interruptible(effect)).pipe(
       Effect.map((exit) => land(key, flight, exit)),
       Effect.forkDaemon,
