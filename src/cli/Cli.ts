@@ -290,7 +290,7 @@ const serve = define({
     "Writes a nodes file for the other commands and removes it in the end. A file that it did not write stays as it is,",
     "unless with --force. Everything is in memory and goes with the process."
   ],
-  examples: ["serve", "serve --nodes 5 --port 0 --dialect v1 --file /tmp/gdb.conf"],
+  examples: ["serve", "serve --nodes 5 --port 0 --dialect v1 --file nodes.conf"],
   config: {
     nodes: setting("nodes", "N", "how many nodes (default 3)", values.whole(1, 1000)).pipe(Options.withDefault(3)),
     dialect: Options.choice("dialect", ["v1", "v2", "raft"]).pipe(
