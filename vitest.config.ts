@@ -1,15 +1,26 @@
+import { readFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
-const source = (path: string) => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url))
+const { exports }: { readonly exports: Readonly<Record<string, { readonly types?: string }>> } = JSON.parse(
+  readFileSync(path("./package.json"), "utf8")
+)
+
+/** The package's entry points as they are published, each by its source. */
+const alias = Object.entries(exports).flatMap(([name, { types }]) =>
+  types === undefined
+    ? []
+    : [
+        {
+          find: new RegExp(`^effect-ghostdb${name.slice(1)}$`),
+          replacement: path(types.replace("dist", "src").replace(/\.d\.ts$/, ".ts"))
+        }
+      ]
+)
 
 export default defineConfig({
-  resolve: {
-    alias: [
-      { find: /^effect-ghostdb$/, replacement: source("index.ts") },
-      { find: /^effect-ghostdb\/(.*)$/, replacement: source("$1.ts") }
-    ]
-  },
+  resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
     testTimeout: 30_000,

@@ -4,12 +4,12 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Client from "./Client.js"
+import * as Client from "./client/Client.js"
+import * as NodesFile from "./discovery/NodesFile.js"
 import type { GhostDB } from "./GhostDB.js"
-import type { GhostDBOptions } from "./GhostDBConfig.js"
-import type { NodesFileError, NoMoreServers } from "./GhostDBError.js"
-import * as NodesFile from "./NodesFile.js"
-import * as SocketTransport from "./SocketTransport.js"
+import type { GhostDBOptions } from "./model/GhostDBConfig.js"
+import type { NodesFileError, NoMoreServers } from "./model/GhostDBError.js"
+import * as SocketTransport from "./transport/SocketTransport.js"
 
 const platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
 

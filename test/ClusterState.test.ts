@@ -2,10 +2,10 @@ import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { DateTime, FastCheck, Option } from "effect"
-import * as ClusterState from "../src/ClusterState.js"
-import { FailureReason, type Fault } from "../src/GhostDBError.js"
-import { Dialect } from "../src/Protocol.js"
-import * as Ring from "../src/Ring.js"
+import * as ClusterState from "../src/cluster/ClusterState.js"
+import { FailureReason, type Fault } from "../src/model/GhostDBError.js"
+import { Dialect } from "../src/protocol/Protocol.js"
+import * as Ring from "../src/ring/Ring.js"
 
 const refused: Fault = { reason: "Refused", detail: "ECONNREFUSED" }
 const reset: Fault = { reason: "Reset", detail: "" }

@@ -19,7 +19,7 @@ import {
   Schedule
 } from "effect"
 import { defaults, type GhostDBOptions, layer, layerConfig, type NodeFailure, Transport } from "effect-ghostdb"
-import * as GhostDBConfig from "../src/GhostDBConfig.js"
+import * as GhostDBConfig from "../src/model/GhostDBConfig.js"
 
 /** The options of untyped code. */
 const untyped = (options: object): GhostDBOptions => options

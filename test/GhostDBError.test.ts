@@ -20,7 +20,7 @@ import {
   NoMoreServers,
   Transport
 } from "effect-ghostdb"
-import * as Protocol from "../src/Protocol.js"
+import * as Protocol from "../src/protocol/Protocol.js"
 
 const refused: NodeFailure = { node: "10.0.0.1", reason: "Refused", detail: "ECONNREFUSED" }
 const timeout: NodeFailure = { node: "[::1]:8000", reason: "AttemptTimeout", detail: "no reply in 1000 ms" }

@@ -18,8 +18,8 @@ import {
   Stream,
   TestClock
 } from "effect"
-import { NodesFileError } from "../src/GhostDBError.js"
-import * as NodesFile from "../src/NodesFile.js"
+import * as NodesFile from "../src/discovery/NodesFile.js"
+import { NodesFileError } from "../src/model/GhostDBError.js"
 
 const failure = <A>(result: Either.Either<A, NodesFileError>): NodesFileError => Either.getOrThrow(Either.flip(result))
 

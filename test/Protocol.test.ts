@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import { describe, it } from "@effect/vitest"
 import { assertInstanceOf, assertMatch, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Either, FastCheck, Option, Predicate, Schema } from "effect"
-import * as Protocol from "../src/Protocol.js"
+import * as Protocol from "../src/protocol/Protocol.js"
 
 const Exchange = Schema.Struct({
   command: Schema.String,

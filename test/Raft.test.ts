@@ -32,8 +32,8 @@ import {
   type TestClusterOptions,
   Transport
 } from "effect-ghostdb"
-import * as Protocol from "../src/Protocol.js"
-import * as RaftGroup from "../src/RaftGroup.js"
+import * as Protocol from "../src/protocol/Protocol.js"
+import * as RaftGroup from "../src/server/RaftGroup.js"
 import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
 import * as HostileServer from "./support/HostileServer.js"
 import { clientOf } from "./support/nodes.js"

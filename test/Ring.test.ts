@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs"
 import { crc32 } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck, Option, Schema } from "effect"
-import * as Ring from "../src/Ring.js"
+import * as Ring from "../src/ring/Ring.js"
 
 const Vectors = Schema.parseJson(
   Schema.Struct({

@@ -20,12 +20,12 @@ import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import type * as Types from "effect/Types"
 import type { Ttl } from "../GhostDB.js"
-import { defaults } from "../GhostDBConfig.js"
-import { type Request, read, shapeOf } from "./arguments.js"
+import { defaults } from "../model/GhostDBConfig.js"
 import { type CliError, exitCodes, outcome, UsageError, untilSignal } from "./exit.js"
-import * as help from "./help.js"
-import { hasColour, painter, print, printNote, visible } from "./output.js"
-import * as values from "./values.js"
+import { type Request, read, shapeOf } from "./line/arguments.js"
+import * as help from "./line/help.js"
+import * as values from "./line/values.js"
+import { hasColour, painter, print, printNote, visible } from "./terminal/output.js"
 
 /** What the commands need from the platform. */
 export type Environment = FileSystem.FileSystem | Path.Path | Terminal.Terminal
@@ -127,7 +127,7 @@ const define = <const Name extends string, const C extends Command.Command.Confi
 })
 
 // Modules are loaded by the command that needs them: the others start without them.
-const commands = Effect.promise(() => import("./commands.js"))
+const commands = Effect.promise(() => import("./commands/basic.js"))
 
 const get = define({
   name: "get",
@@ -221,7 +221,7 @@ const metrics = define({
   run: (config) =>
     untilSignal(
       Effect.flatMap(
-        Effect.promise(() => import("./metrics.js")),
+        Effect.promise(() => import("./commands/metrics.js")),
         (_) => _.metrics(config)
       )
     )
@@ -245,7 +245,7 @@ const ring = define({
   run: (config) =>
     untilSignal(
       Effect.flatMap(
-        Effect.promise(() => import("./ring.js")),
+        Effect.promise(() => import("./commands/ring.js")),
         (_) => _.ring(config)
       )
     )
@@ -276,7 +276,7 @@ const top = define({
   run: (config) =>
     untilSignal(
       Effect.flatMap(
-        Effect.promise(() => import("./top.js")),
+        Effect.promise(() => import("./commands/top.js")),
         (_) => _.top(config)
       )
     )
@@ -324,7 +324,7 @@ const serve = define({
   },
   run: (config) =>
     Effect.flatMap(
-      Effect.promise(() => import("./serve.js")),
+      Effect.promise(() => import("./commands/serve.js")),
       (_) => _.serve(config)
     )
 })
@@ -366,7 +366,7 @@ const bench = define({
   run: (config) =>
     untilSignal(
       Effect.flatMap(
-        Effect.promise(() => import("./bench.js")),
+        Effect.promise(() => import("./commands/bench.js")),
         (_) => _.bench(config)
       )
     )

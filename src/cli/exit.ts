@@ -9,9 +9,9 @@ import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { KeyError, NodesFileError, NoMoreServers } from "../GhostDBError.js"
-import type { ServeError } from "../NodeServer.js"
-import { visible } from "./output.js"
+import type { KeyError, NodesFileError, NoMoreServers } from "../model/GhostDBError.js"
+import type { ServeError } from "../server/NodeServer.js"
+import { visible } from "./terminal/output.js"
 
 /** The exit codes, as the help texts state them. A process that a signal ended has 128 and the signal's number. */
 export const exitCodes = { done: 0, no: 1, usage: 2, noMoreServers: 3, bug: 70 } as const

@@ -2,8 +2,8 @@
 import { Undici } from "@effect/platform-node"
 import { Effect, Exit, Layer } from "effect"
 import type { Fault } from "effect-ghostdb"
-import { stringOf } from "effect-ghostdb/Protocol"
 import { type Connections, faultOfSystemError, Transport } from "effect-ghostdb/Transport"
+import { stringOf } from "../../src/protocol/Protocol.js"
 
 /** The headers that every request of the benchmark has. */
 export const headers = { "content-type": "application/json" }

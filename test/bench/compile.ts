@@ -25,10 +25,10 @@ export const compiled: Effect.Effect<string, never, Scope.Scope> = Effect.acquir
         await writeFile(target, ts.transpileModule(source, { compilerOptions, fileName: name }).outputText)
       }
     }
-    const exports = { ".": "./src/index.js", "./*": "./src/*.js" }
+    const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8"))
     await writeFile(
       join(directory, "package.json"),
-      JSON.stringify({ name: "effect-ghostdb", type: "module", exports })
+      JSON.stringify({ name: "effect-ghostdb", type: "module", exports }).replaceAll('"./dist/', '"./src/')
     )
     return directory
   }),

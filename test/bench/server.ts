@@ -3,7 +3,7 @@ import * as Http from "node:http"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { Effect } from "effect"
 import { NodeServer } from "effect-ghostdb"
-import { forDialect, stringOf } from "effect-ghostdb/Protocol"
+import { forDialect, stringOf } from "../../src/protocol/Protocol.js"
 import { keys, replies, valueOf } from "./load.js"
 
 const [kind = "", ...arguments_] = process.argv.slice(2)

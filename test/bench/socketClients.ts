@@ -1,7 +1,7 @@
 /** Two clients of a few lines, to tell what the command, and what the codec, cost: promises over one pipelined socket. */
 import { Buffer } from "node:buffer"
 import { connect, type Socket } from "node:net"
-import { HttpReplyParser } from "effect-ghostdb/HttpReplyParser"
+import { HttpReplyParser } from "../../src/http/ReplyParser.js"
 
 /** Posts a body and brings the reply's body back. */
 export type Post = (command: string, body: string) => Promise<string>

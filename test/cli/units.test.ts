@@ -3,13 +3,13 @@ import * as Options from "@effect/cli/Options"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, DateTime, Duration, Either, FastCheck, Option, Schema } from "effect"
 import { KeyError, NodesFileError, NoMoreServers, SnitchMetrics, type Topology, WatchdogMetrics } from "effect-ghostdb"
-import { read, shapeOf } from "../../src/cli/arguments.js"
+import { hitRate, rates, requests } from "../../src/cli/commands/metrics.js"
+import { type Snapshot, view } from "../../src/cli/commands/top.js"
 import { inOrderOf, shown, totalEntries } from "../../src/cli/connection.js"
 import { type CliError, Negative, outcome, Stopped, UsageError } from "../../src/cli/exit.js"
-import { hitRate, rates, requests } from "../../src/cli/metrics.js"
-import * as output from "../../src/cli/output.js"
-import { type Snapshot, view } from "../../src/cli/top.js"
-import * as values from "../../src/cli/values.js"
+import { read, shapeOf } from "../../src/cli/line/arguments.js"
+import * as values from "../../src/cli/line/values.js"
+import * as output from "../../src/cli/terminal/output.js"
 
 describe("the command line", () => {
   const connection = { nodes: Options.text("nodes"), tls: Options.boolean("tls") }

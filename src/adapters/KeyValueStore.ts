@@ -1,0 +1,144 @@
+/** The `KeyValueStore` of `@effect/platform` on a GhostDB cluster. */
+import * as PlatformError from "@effect/platform/Error"
+import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as Effect from "effect/Effect"
+import * as Encoding from "effect/Encoding"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Namespace from "../cache/Namespace.js"
+import { GhostDB, type Ttl } from "../GhostDB.js"
+import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import * as Lifetime from "../model/Ttl.js"
+
+/** What a `KeyValueStore` on GhostDB is made of. */
+export interface KeyValueStoreOptions {
+  /** The name of the store. Stores of one name are one, whatever processes they are in. */
+  readonly prefix: string
+  /**
+   * How long a value is kept, to the millisecond by the `Clock`. Default -1: for ever, as far as a cache keeps
+   * anything.
+   */
+  readonly ttl?: Ttl | undefined
+}
+
+/**
+ * A store under a prefix of the cluster. It is a cache: nodes drop values when they are full or restart.
+ *
+ * - Strings and bytes come back as they were set; `get` of bytes is their base64, `getUint8Array` of a string its
+ *   UTF-8.
+ * - `clear` ends all values of this prefix, for all processes, and nothing else: see the format below.
+ * - `size` and `isEmpty` fail with `BadArgument`: GhostDB cannot count the keys of a prefix.
+ * - `modify` is a `get` and a `set`, and not atomic.
+ * - An outage is a `SystemError`, a key that cannot be used is a `BadArgument`, and a value that the cluster does
+ *   not store, since it is over `maxRequestBytes`, is a `SystemError` with the reason `WriteZero`.
+ *
+ * A value is stored under `<prefix>:<key>` as `{ "generation", "value", "expiresAt" }`, its `value` a string, or `{
+ * "base64": <string> }` for bytes. It counts while its generation is the one under `<prefix>#generation`, which `clear`
+ * deletes; so every command asks the node of that key as well, and a `set` during a `clear` is lost with it.
+ *
+ * @example
+ * import { KeyValueStore } from "@effect/platform"
+ * import { Effect, Layer } from "effect"
+ * import { GhostDBLive } from "effect-ghostdb"
+ * import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
+ *
+ * const program = Effect.gen(function* () {
+ *   const store = yield* KeyValueStore.KeyValueStore
+ *   yield* store.set("greeting", "hello")
+ *   return yield* store.get("greeting")
+ * })
+ *
+ * const layer = GhostDBKeyValueStore.layer({ prefix: "greetings" }).pipe(Layer.provide(GhostDBLive("gdb.conf")))
+ */
+export const make = ({
+  prefix,
+  ttl = -1
+}: KeyValueStoreOptions): Effect.Effect<KeyValueStore.KeyValueStore, never, GhostDB> =>
+  Effect.map(GhostDB, (db) => {
+    const namespace = Namespace.make(db, prefix)
+    const lifetime = Lifetime.toMillis(ttl)
+
+    const get = <A>(method: string, key: string, read: (value: typeof Stored.Type) => Option.Option<A>) =>
+      Effect.flatMap(
+        Effect.mapError(namespace.get(key), toPlatformError(method, key)),
+        Option.match({
+          onNone: () => Effect.succeedNone,
+          onSome: (value) =>
+            Option.match(Option.flatMap(decode(value), read), {
+              onNone: () => systemError("InvalidData", method, key, "the stored value is neither a string nor base64"),
+              onSome: Effect.succeedSome
+            })
+        })
+      )
+    const unsupported = (method: string) =>
+      new PlatformError.BadArgument({
+        module: "KeyValueStore",
+        method,
+        description: "GhostDB cannot count the keys of a prefix"
+      })
+
+    return KeyValueStore.make({
+      get: (key) => get("get", key, (value) => Option.some(typeof value === "string" ? value : value.base64)),
+      getUint8Array: (key) =>
+        get("getUint8Array", key, (value) =>
+          typeof value === "string"
+            ? Option.some(encoder.encode(value))
+            : Option.getRight(Encoding.decodeBase64(value.base64))
+        ),
+      set: (key, value) =>
+        Effect.suspend(() =>
+          namespace.set(key, typeof value === "string" ? value : { base64: Encoding.encodeBase64(value) }, lifetime)
+        ).pipe(
+          Effect.mapError(toPlatformError("set", key)),
+          Effect.flatMap((result) =>
+            result === "STORED"
+              ? Effect.void
+              : systemError(
+                  "WriteZero",
+                  "set",
+                  key,
+                  "the cluster did not store the value, which may be larger than maxRequestBytes"
+                )
+          )
+        ),
+      remove: (key) => Effect.mapError(namespace.remove(key), toPlatformError("remove", key)),
+      clear: Effect.mapError(namespace.clear, toPlatformError("clear", prefix)),
+      size: unsupported("size"),
+      isEmpty: unsupported("isEmpty")
+    })
+  })
+
+/** {@link make} as a layer. */
+export const layer = (options: KeyValueStoreOptions): Layer.Layer<KeyValueStore.KeyValueStore, never, GhostDB> =>
+  Layer.effect(KeyValueStore.KeyValueStore, make(options))
+
+const Stored = Schema.Union(Schema.String, Schema.Struct({ base64: Schema.String }))
+const decode = Schema.decodeUnknownOption(Stored)
+const encoder = new TextEncoder()
+
+const systemError = (
+  reason: PlatformError.SystemErrorReason,
+  method: string,
+  key: string,
+  description: string,
+  cause?: NoMoreServers
+) =>
+  new PlatformError.SystemError({ reason, module: "KeyValueStore", method, pathOrDescriptor: key, description, cause })
+
+const timeouts = new Set(["ConnectTimeout", "AttemptTimeout", "Deadline"])
+
+const toPlatformError =
+  (method: string, key: string) =>
+  (error: NoMoreServers | KeyError): PlatformError.PlatformError => {
+    if (error._tag === "KeyError") {
+      return new PlatformError.BadArgument({
+        module: "KeyValueStore",
+        method,
+        description: error.message,
+        cause: error
+      })
+    }
+    const isTimeout = error.failures.length > 0 && error.failures.every(({ reason }) => timeouts.has(reason))
+    return systemError(isTimeout ? "TimedOut" : "Unknown", method, key, error.message, error)
+  }

@@ -1,0 +1,93 @@
+/** The `Persistence` of `@effect/experimental` on a GhostDB cluster, for `PersistedCache` and persisted resolvers. */
+import * as Persistence from "@effect/experimental/Persistence"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Namespace from "../cache/Namespace.js"
+import { GhostDB } from "../GhostDB.js"
+import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { StoreResult } from "../protocol/Protocol.js"
+
+/** What a persistence on GhostDB is made of. */
+export interface PersistenceOptions {
+  /** Put in front of each `storeId`. Default: nothing. */
+  readonly prefix?: string | undefined
+}
+
+/**
+ * A persistence whose stores stand in the cluster, shared by all processes that use their `storeId`. It is a cache:
+ * nodes drop values when they are full or restart.
+ *
+ * - TTLs are exact, by the `Clock`.
+ * - `clear` ends all values of one store, for all processes, and nothing else.
+ * - What the cluster does not store or cannot serve is a `PersistenceBackingError`. A `getMany` or `setMany` fails as a
+ *   whole; what a failed `setMany` has stored until then stays.
+ *
+ * A value is stored under `<prefix><storeId>:<key>` as `{ "generation", "value", "expiresAt" }`. It counts while its
+ * generation is the one under `<prefix><storeId>#generation`, which `clear` deletes; so every command asks the node of
+ * that key as well, and a `set` during a `clear` is lost with it.
+ */
+export const make = ({
+  prefix = ""
+}: PersistenceOptions = {}): Effect.Effect<Persistence.BackingPersistence, never, GhostDB> =>
+  Effect.map(GhostDB, (db) =>
+    Persistence.BackingPersistence.of({
+      [Persistence.BackingPersistenceTypeId]: Persistence.BackingPersistenceTypeId,
+      make: (storeId) =>
+        Effect.sync(() => {
+          const namespace = Namespace.make(db, `${prefix}${storeId}`)
+          return {
+            get: (key) => Effect.mapError(namespace.get(key), backingError("get")),
+            getMany: (keys) => Effect.mapError(namespace.getMany(keys), backingError("getMany")),
+            set: (key, value, ttl) => stored("set", namespace.set(key, value, millis(ttl))),
+            setMany: (entries) =>
+              stored("setMany", namespace.setMany(entries.map(([key, value, ttl]) => [key, value, millis(ttl)]))),
+            remove: (key) => Effect.mapError(namespace.remove(key), backingError("remove")),
+            clear: Effect.mapError(namespace.clear, backingError("clear"))
+          }
+        })
+    })
+  )
+
+/**
+ * {@link make} as a layer.
+ *
+ * @example
+ * import { Persistence } from "@effect/experimental"
+ * import { Layer } from "effect"
+ * import { GhostDBLive } from "effect-ghostdb"
+ * import * as GhostDBPersistence from "effect-ghostdb/Persistence"
+ *
+ * const layer: Layer.Layer<Persistence.BackingPersistence, unknown> = GhostDBPersistence.layer().pipe(
+ *   Layer.provide(GhostDBLive("gdb.conf"))
+ * )
+ */
+export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.BackingPersistence, never, GhostDB> =>
+  Layer.effect(Persistence.BackingPersistence, make(options))
+
+/** What `PersistedCache` and `RequestResolver.persisted` need, on {@link layer}. */
+export const layerResult = (options?: PersistenceOptions): Layer.Layer<Persistence.ResultPersistence, never, GhostDB> =>
+  Layer.provide(Persistence.layerResult, layer(options))
+
+const millis = Option.match({ onNone: () => Number.POSITIVE_INFINITY, onSome: Duration.toMillis })
+
+const backingError = (method: string) => (cause: unknown) => Persistence.PersistenceBackingError.make(method, cause)
+
+const stored = (method: string, result: Effect.Effect<StoreResult, NoMoreServers | KeyError>) =>
+  result.pipe(
+    // A value that is not JSON: here it is no defect, since the type does not refuse it.
+    Effect.catchSomeDefect((defect) =>
+      Cause.isIllegalArgumentException(defect) ? Option.some(Effect.fail(defect)) : Option.none()
+    ),
+    Effect.filterOrFail(
+      (result) => result === "STORED",
+      () =>
+        new Cause.IllegalArgumentException(
+          "the cluster did not store the value, which may be larger than maxRequestBytes"
+        )
+    ),
+    Effect.mapError(backingError(method)),
+    Effect.asVoid
+  )

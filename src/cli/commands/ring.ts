@@ -1,0 +1,63 @@
+/** `ghostdb ring`: which node holds what. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { GhostDB } from "../../GhostDB.js"
+import * as Ring from "../../ring/Ring.js"
+import { type Connection, connected, nodesIn } from "../connection.js"
+import { Unanswered } from "../exit.js"
+import { bar, type Cell, hasColour, json, painter, percent, print, printTable } from "../terminal/output.js"
+
+const barWidth = 40
+
+/** The nodes of the nodes file, with `live` those of them that answer a ping. */
+const nodesOf = (connection: Connection, live: boolean) =>
+  live
+    ? Effect.filterOrFail(
+        connected(connection, GhostDB.ping),
+        (nodes) => nodes.length > 0,
+        () => new Unanswered({ message: "no node answers" })
+      )
+    : nodesIn(connection.nodes)
+
+/** `ghostdb ring` and `ghostdb ring KEY` */
+export const ring = ({
+  connection,
+  json: asJson,
+  key,
+  live
+}: {
+  readonly connection: Connection
+  readonly json: boolean
+  readonly key: Option.Option<string>
+  readonly live: boolean
+}) =>
+  Effect.gen(function* () {
+    const { replicas } = connection
+    const ring = Ring.make(yield* nodesOf(connection, live), { replicas })
+    const paint = painter(hasColour(process.stdout))
+    if (Option.isSome(key)) {
+      const [owner = null, next = null] = Ring.owners(ring, key.value)
+      yield* print(
+        asJson
+          ? json({ key: key.value, owner, next })
+          : `${json(key.value)} is on ${paint("green", owner ?? "")}; ${
+              next === null ? "no other node takes over" : `if it dies, ${paint("yellow", next)} takes over`
+            }`
+      )
+      return
+    }
+    const shares = [...Ring.shares(ring)]
+    const largest = Math.max(...shares.map(([, share]) => share))
+    yield* asJson
+      ? print(json({ replicas, nodes: shares.map(([node, share]) => ({ node, share })) }))
+      : printTable(
+          [{ title: "NODE" }, { title: "SHARE", align: "right" }, { title: "" }],
+          shares.map(
+            ([node, share]): ReadonlyArray<Cell> => [
+              node,
+              percent(share),
+              { text: bar(share / largest, barWidth).trimEnd(), style: "cyan" }
+            ]
+          )
+        )
+  })

@@ -1,0 +1,234 @@
+/** The options of the client and their defaults. */
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
+import * as Struct from "effect/Struct"
+import { Dialect } from "../protocol/Protocol.js"
+import type { NodeFailure } from "./GhostDBError.js"
+
+/** How connections are encrypted where `protocol` is `"https"`. PEM texts, not file names. */
+export interface TlsOptions {
+  /** Certificate authorities to trust instead of the system's. */
+  readonly ca?: string | ReadonlyArray<string>
+  /** The client's certificate, for servers that ask for one. */
+  readonly cert?: string
+  /** The private key of `cert`. */
+  readonly key?: Redacted.Redacted<string>
+  /** The name that the server's certificate must hold. Default: the node's host. */
+  readonly servername?: string
+  /** Whether to refuse a server whose certificate cannot be verified. Default `true`. */
+  readonly rejectUnauthorized?: boolean
+}
+
+/** What can be set, all of it optional. Sizes are bytes; a number as a `DurationInput` is milliseconds. */
+export interface GhostDBOptions {
+  /** The port of nodes whose address names none. Default 7991. */
+  readonly port?: number
+  /** Default `"http"`. */
+  readonly protocol?: "http" | "https"
+  /** Points a node has on the ring, 1 or more. Must be what the other clients of the cluster use. Default 1. */
+  readonly replicas?: number
+  /**
+   * When to try the same node again after a failed attempt; its input is the failure. Consulted only once an attempt has
+   * failed. Default: twice, after about 20 and 40 ms.
+   */
+  readonly retry?: Schedule.Schedule<unknown, NodeFailure>
+  /**
+   * When to ask dead nodes whether they are back. Starts anew with the first death after all nodes were live; where it
+   * ends, the next death starts it again. Default: every 30 seconds, give or take a fifth so that many clients do not
+   * come back at once.
+   */
+  readonly revive?: Schedule.Schedule<unknown>
+  /** How long one attempt on one node may take, connecting included. Default 1 second. */
+  readonly attemptTimeout?: Duration.DurationInput
+  /** How long one command may take, all retries and failovers included. Default 5 seconds. */
+  readonly deadline?: Duration.DurationInput
+  /**
+   * Doubtful failures (resets, timeouts, unreadable replies) of different commands in a row, without a success between,
+   * that make a node dead although it answers its ping. Default 3.
+   */
+  readonly failureThreshold?: number
+  /** Connections to each node. Requests are pipelined, so that more than one seldom helps. Default 1. */
+  readonly connections?: number
+  /**
+   * What happens to what a node held when it comes back: `"keep"` leaves it, as the other SDKs do; `"flush"` empties the
+   * node before it takes keys again. Default `"keep"`.
+   */
+  readonly onRevival?: "keep" | "flush"
+  /** Sent with every request, for instance to an authenticating proxy. Default: none. */
+  readonly headers?: Readonly<Record<string, string | Redacted.Redacted<string>>>
+  /** Used where `protocol` is `"https"`. Default: the system's certificate authorities. */
+  readonly tls?: TlsOptions
+  /** A larger request is not sent: the answer is `NOT_STORED`. Default 4 MiB, which servers accept. */
+  readonly maxRequestBytes?: number
+  /** A larger reply is a failure. Default 64 MiB. */
+  readonly maxReplyBytes?: number
+  /** The dialect of the nodes; `"auto"` asks each node by a ping at its first use and at each revival. Default `"auto"`. */
+  readonly dialect?: Dialect | "auto"
+  /**
+   * Who answers a `get` in a raft cluster: the `"leader"`, so that a client reads its own writes, or `"any"` live node, by
+   * the ring, which spreads the load and may answer with what was there a moment ago. While there is no leader, any node
+   * answers. Default `"leader"`.
+   */
+  readonly readFrom?: "leader" | "any"
+  /**
+   * When to look again for the leader of a raft cluster while it has none. Default: every 100 ms, until the command's
+   * deadline.
+   */
+  readonly election?: Schedule.Schedule<unknown>
+  /** Whether commands are counted and timed, as Effect metrics. Default `true`. */
+  readonly metrics?: boolean
+  /**
+   * When a command has a span: `"auto"` where a tracer is installed, `"always"`, or `"never"`. A span costs several times
+   * what the command itself does. Default `"auto"`.
+   */
+  readonly spans?: "auto" | "always" | "never"
+  /** Whether spans hold the key, which may be personal data. Values are never in them. Default `false`. */
+  readonly keysInSpans?: boolean
+  /**
+   * Whether an outage of the cache is a miss: commands answer none, `NOT_STORED`, `NOT_FOUND` or `ERR_FLUSH` instead of
+   * failing with `NoMoreServers`. Each is counted, and one a minute logged. Default `false`.
+   */
+  readonly failOpen?: boolean
+  /** Whether building the layer fails with `NoMoreServers` when no node answers then. Default `false`. */
+  readonly requireLive?: boolean
+}
+
+/** {@link GhostDBOptions} with every default filled in and durations in milliseconds. */
+export interface Settings {
+  readonly port: number
+  readonly protocol: "http" | "https"
+  readonly replicas: number
+  readonly retry: Schedule.Schedule<unknown, NodeFailure>
+  readonly revive: Schedule.Schedule<unknown>
+  readonly attemptTimeout: number
+  readonly deadline: number
+  readonly failureThreshold: number
+  readonly connections: number
+  readonly onRevival: "keep" | "flush"
+  readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
+  readonly tls: TlsOptions
+  readonly maxRequestBytes: number
+  readonly maxReplyBytes: number
+  readonly dialect: Dialect | "auto"
+  readonly readFrom: "leader" | "any"
+  readonly election: Schedule.Schedule<unknown>
+  readonly metrics: boolean
+  readonly spans: "auto" | "always" | "never"
+  readonly keysInSpans: boolean
+  readonly failOpen: boolean
+  readonly requireLive: boolean
+}
+
+/** The defaults. */
+export const defaults: Settings = {
+  port: 7991,
+  protocol: "http",
+  replicas: 1,
+  retry: Schedule.exponential("20 millis").pipe(Schedule.jittered, Schedule.intersect(Schedule.recurs(2))),
+  revive: Schedule.spaced("30 seconds").pipe(Schedule.jittered),
+  attemptTimeout: 1000,
+  deadline: 5000,
+  failureThreshold: 3,
+  connections: 1,
+  onRevival: "keep",
+  headers: {},
+  tls: {},
+  maxRequestBytes: 4 * 1024 * 1024,
+  maxReplyBytes: 64 * 1024 * 1024,
+  dialect: "auto",
+  readFrom: "leader",
+  election: Schedule.spaced("100 millis"),
+  metrics: true,
+  spans: "auto",
+  keysInSpans: false,
+  failOpen: false,
+  requireLive: false
+}
+
+const headerName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const headerValue = /^[\t\x20-\x7e]*$/
+const reserved = new Set([
+  "content-length",
+  "content-type",
+  "transfer-encoding",
+  "connection",
+  "host",
+  "expect",
+  "upgrade"
+])
+
+const integer = (min: number, max = Number.MAX_SAFE_INTEGER) => ({
+  ok: (value: number) => Number.isSafeInteger(value) && value >= min && value <= max,
+  expected:
+    max === Number.MAX_SAFE_INTEGER ? `a whole number, ${min} or more` : `a whole number between ${min} and ${max}`
+})
+
+const ranges = {
+  port: integer(1, 65535),
+  // More would block the process for seconds.
+  replicas: integer(1, 65536),
+  failureThreshold: integer(1),
+  connections: integer(1),
+  maxRequestBytes: integer(1),
+  maxReplyBytes: integer(1)
+}
+
+// The compiler checks these, but for what comes from untyped code.
+const oneOf = (...known: ReadonlyArray<string>) => known
+const choices = {
+  protocol: oneOf("http", "https"),
+  onRevival: oneOf("keep", "flush"),
+  dialect: oneOf("auto", ...Dialect.literals),
+  readFrom: oneOf("leader", "any"),
+  spans: oneOf("auto", "always", "never")
+}
+
+const schedules = ["retry", "revive", "election"] as const
+
+/** NaN for what is no duration. */
+const millis = (input: Duration.DurationInput): number =>
+  Option.match(Duration.decodeUnknown(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
+
+/** Fills in the defaults; `Left` says in one line which option cannot be used and why. */
+export const resolve = (options: GhostDBOptions): Either.Either<Settings, string> => {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
+  const settings: Settings = {
+    ...defaults,
+    ...given,
+    attemptTimeout: millis(options.attemptTimeout ?? defaults.attemptTimeout),
+    deadline: millis(options.deadline ?? defaults.deadline),
+    headers: Object.fromEntries(
+      Object.entries(options.headers ?? {}).map(([name, value]) => [
+        name,
+        Redacted.isRedacted(value) ? value : Redacted.make(value)
+      ])
+    )
+  }
+  for (const [name, { expected, ok }] of Struct.entries(ranges)) {
+    const value = settings[name]
+    if (!ok(value)) return Either.left(`${name} must be ${expected}, not ${value}`)
+  }
+  for (const name of ["attemptTimeout", "deadline"] as const) {
+    const value = settings[name]
+    if (!(value > 0 && Number.isFinite(value))) {
+      return Either.left(`${name} must be a duration longer than 0 and finite`)
+    }
+  }
+  for (const [name, known] of Struct.entries(choices)) {
+    const value = settings[name]
+    if (!known.includes(value)) return Either.left(`${name} must be one of ${known.join(", ")}, not ${value}`)
+  }
+  for (const name of schedules) {
+    if (!Schedule.isSchedule(settings[name])) return Either.left(`${name} must be a Schedule`)
+  }
+  for (const [name, value] of Object.entries(settings.headers)) {
+    if (!headerName.test(name) || !headerValue.test(Redacted.value(value))) {
+      return Either.left(`headers: ${JSON.stringify(name)} is no valid HTTP header`)
+    }
+    if (reserved.has(name.toLowerCase())) return Either.left(`headers: ${name} is set by the transport`)
+  }
+  return Either.right(settings)
+}
