@@ -1,83 +1,24 @@
 /** The service: the commands of a GhostDB cluster as Effects. */
+
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Option from "effect/Option"
+import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Batch from "./cache/Batch.js"
 import * as FailOpen from "./cache/FailOpen.js"
-import * as Store from "./cache/Store.js"
-import type { Topology } from "./cluster/ClusterState.js"
-import type { KeyError, NoMoreServers } from "./model/GhostDBError.js"
-import type { Json, Storable } from "./model/Json.js"
-import type { DeleteResult, FlushResult, SnitchMetrics, StoreResult, WatchdogMetrics } from "./protocol/Protocol.js"
+import * as StoreOf from "./cache/Store.js"
+import type * as StoreOptions from "./cache/StoreOptions.js"
+import type { GhostDBService } from "./model/GhostDBService.js"
+import type { Storable } from "./model/Json.js"
+import type { Ttl } from "./model/Ttl.js"
 
 /**
- * How long an entry lives. A number is whole **seconds**, 1 or more, and -1 is for ever; a `Duration` is rounded up to
- * whole seconds. Anything else (a fraction, 0, NaN, more than 2^53-1) is a defect.
- *
- * Servers expire lazily: an entry goes when a crawler passes after its time, by default every 300 seconds, and reading it
- * starts its time anew.
+ * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs. Where a method
+ * fails with `KeyError`, its key has the store's prefix.
  */
-export type Ttl = number | Duration.Duration
-
-/** Metrics of the nodes that answered, in the order of the nodes file. */
-export interface Metrics<Row> {
-  readonly metrics: ReadonlyArray<{
-    readonly node: string
-    /** A row for each interval, the oldest first. */
-    readonly data: ReadonlyArray<Row>
-  }>
-}
-
-/** The commands. What they share: each ends within `deadline`, and none fails because one node is down. */
-export interface GhostDBService {
-  /** The value of a key, none on a miss. A stored `null` is `Option.some(null)`. */
-  readonly get: (key: string) => Effect.Effect<Option.Option<Json>, NoMoreServers | KeyError>
-  /**
-   * Stores a value, over the one that is there. `NOT_STORED` when the request is larger than `maxRequestBytes`.
-   *
-   * A value that cannot be serialised at run time, as one with a cycle, is a defect that names the key.
-   *
-   * @param ttl default -1: the entry never expires
-   */
-  readonly put: <A>(key: string, value: Storable<A>, ttl?: Ttl) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
-  /**
-   * Stores a value where the key has none; `NOT_STORED` where it has.
-   *
-   * At least once: where the reply to an `add` that stored is lost, it is tried again and answers `NOT_STORED` for the
-   * caller's own value.
-   *
-   * @param ttl default -1: the entry never expires
-   */
-  readonly add: <A>(key: string, value: Storable<A>, ttl?: Ttl) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
-  /** Removes a key. `NOT_FOUND` where it had no value. */
-  readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError>
-  /**
-   * Empties every live node, for all its clients; a raft cluster through its leader. `ERR_FLUSH` when any of them did not
-   * flush.
-   */
-  readonly flush: Effect.Effect<FlushResult, NoMoreServers>
-  /** Asks every configured node, the dead ones included, and lists those that answer, in the order of the nodes file. */
-  readonly ping: Effect.Effect<ReadonlyArray<string>>
-  /**
-   * The number of entries in a node; none where the node is not in the cluster or is a v1 server. Of a raft member it is
-   * its leader's number: all members hold the same.
-   */
-  readonly nodeSize: (node: string) => Effect.Effect<Option.Option<number>, NoMoreServers>
-  /**
-   * The leader of a raft cluster, asked anew; none while there is none, and in clusters of v1 and v2 nodes, which have
-   * none.
-   */
-  readonly leader: Effect.Effect<Option.Option<string>>
-  /** System metrics of each live node: memory, collections, goroutines. */
-  readonly getSnitchMetrics: Effect.Effect<Metrics<SnitchMetrics>, NoMoreServers>
-  /** Application metrics of each live node: requests and their outcomes. Empty for raft nodes, which keep none. */
-  readonly getWatchdogMetrics: Effect.Effect<Metrics<WatchdogMetrics>, NoMoreServers>
-  /** The live and the dead nodes as they are, then each change. Ends with the layer's scope or its consumer. */
-  readonly topology: Stream.Stream<Topology>
-}
+export interface Store<A, E extends ParseError = ParseError, R = never, X extends StoreOptions.Expiry = "server">
+  extends StoreOf.StoreOf<GhostDB, A, E, R, X> {}
 
 /**
  * The client of a GhostDB cluster.
@@ -145,15 +86,15 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    *
    * const user = (id: number) => users.getOrElse(String(id), Effect.succeed(new User({ id, name: "from the database" })))
    */
-  static forSchema<A, I, R, D extends Store.OnDecodeError = "fail", X extends Store.Expiry = "server">(
-    schema: Schema.Schema<A, I, R> & Store.JsonEncoded<I>,
-    options?: Store.StoreOptions<D, X>
-  ) {
-    return Store.make(GhostDB, schema, options)
+  static forSchema<A, I, R, D extends StoreOptions.OnDecodeError = "fail", X extends StoreOptions.Expiry = "server">(
+    schema: Schema.Schema<A, I, R> & StoreOptions.JsonEncoded<I>,
+    options?: StoreOptions.StoreOptions<D, X>
+  ): Store<A, StoreOptions.DecodeError<D>, R, X> {
+    return StoreOf.make(GhostDB, schema, options)
   }
 
   /**
-   * {@link Store.Store.getOrElse} for one effect: its value from the cache, or else from itself.
+   * {@link Store.getOrElse} for one effect: its value from the cache, or else from itself.
    *
    * @example
    * import { Effect, Schema } from "effect"
@@ -165,15 +106,15 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     A,
     I,
     R,
-    D extends Store.OnDecodeError = "fail",
-    X extends Store.Expiry = "server",
-    O extends Store.OnOutage = "run",
+    D extends StoreOptions.OnDecodeError = "fail",
+    X extends StoreOptions.Expiry = "server",
+    O extends StoreOptions.OnOutage = "run",
     F = never,
     FI = never,
     FR = never
-  >(key: string, options: Store.CachedOptions<A, I, R, D, X, O, F, FI, FR>) {
+  >(key: string, options: StoreOptions.CachedOptions<A, I, R, D, X, O, F, FI, FR>) {
     const { expiry, onDecodeError, schema } = options
-    const store = Store.make<A, I, R, D, X>(GhostDB, schema, { expiry, onDecodeError })
+    const store = StoreOf.make<GhostDB, A, I, R, D, X>(GhostDB, schema, { expiry, onDecodeError })
     return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse<E2, R2, O, F, FI, FR>(key, self, options)
   }
 

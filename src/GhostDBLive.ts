@@ -1,4 +1,5 @@
 /** The client for Node.js: a nodes file, sockets, and the commands. */
+
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"

@@ -1,4 +1,5 @@
 /** The client over nodes in memory: the same commands, ring, protocol and failure handling, and no network. */
+
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -6,11 +7,12 @@ import * as Layer from "effect/Layer"
 import type * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Client from "./client/Client.js"
-import * as NodesFile from "./discovery/NodesFile.js"
 import type { GhostDB } from "./GhostDB.js"
+import type { Dialect } from "./model/Dialect.js"
+import { stringOf } from "./model/Exchange.js"
 import { defaults, type GhostDBOptions } from "./model/GhostDBConfig.js"
 import type { Fault } from "./model/GhostDBError.js"
-import * as Protocol from "./protocol/Protocol.js"
+import { parseAddress } from "./model/NodeAddress.js"
 import * as CacheNode from "./server/CacheNode.js"
 import * as RaftGroup from "./server/RaftGroup.js"
 import { Transport } from "./transport/Transport.js"
@@ -40,7 +42,7 @@ export interface TestClusterService {
    */
   readonly start: (
     node: string,
-    options?: { readonly keep?: boolean; readonly dialect?: Protocol.Dialect }
+    options?: { readonly keep?: boolean; readonly dialect?: Dialect }
   ) => Effect.Effect<void>
   /** The node itself: its entries, and the requests it has had. */
   readonly node: (node: string) => Effect.Effect<CacheNode.CacheNode>
@@ -55,8 +57,8 @@ const makeCluster = Effect.fnUntraced(function* (
   { electionTime, replicationDelay, ...options }: Omit<TestClusterOptions, "nodes" | "client">
 ) {
   const raftGroup = yield* RaftGroup.make({ electionTime, replicationDelay })
-  const makeNode = (address: string, dialect: Protocol.Dialect | undefined) =>
-    CacheNode.make({ ...options, dialect, raftGroup, raftHost: NodesFile.parseAddress(address, defaults.port).host })
+  const makeNode = (address: string, dialect: Dialect | undefined) =>
+    CacheNode.make({ ...options, dialect, raftGroup, raftHost: parseAddress(address, defaults.port).host })
   const members = new Map<string, { node: CacheNode.CacheNode; running: boolean }>()
   for (const address of addresses) {
     members.set(address, { node: yield* makeNode(address, options.dialect), running: true })
@@ -78,7 +80,7 @@ const makeCluster = Effect.fnUntraced(function* (
       Effect.succeed({
         post: (address, command, body) =>
           Effect.flatMap(member(address), ({ node, running }) =>
-            running ? node.handle(command, Protocol.stringOf(body)) : Effect.fail(refused)
+            running ? node.handle(command, stringOf(body)) : Effect.fail(refused)
           ),
         release: () => Effect.void
       })

@@ -3,8 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { DateTime, FastCheck, Option } from "effect"
 import * as ClusterState from "../src/cluster/ClusterState.js"
+import * as Routing from "../src/cluster/Routing.js"
+import { Dialect } from "../src/model/Dialect.js"
 import { FailureReason, type Fault } from "../src/model/GhostDBError.js"
-import { Dialect } from "../src/protocol/Protocol.js"
+import type { Topology } from "../src/model/Topology.js"
 import * as Ring from "../src/ring/Ring.js"
 
 const refused: Fault = { reason: "Refused", detail: "ECONNREFUSED" }
@@ -15,7 +17,7 @@ const node = (self: ClusterState.ClusterState, name: string) => self.nodes.get(n
 const live = (self: ClusterState.ClusterState) => self.topology.live.map(({ node }) => node)
 const dead = (self: ClusterState.ClusterState) => self.topology.dead.map(({ node }) => node)
 
-const shown = ({ dead, leader, live, placement }: ClusterState.Topology) => ({
+const shown = ({ dead, leader, live, placement }: Topology) => ({
   live: live.map(({ dialect, node, since }) => ({
     node,
     dialect: Option.getOrUndefined(dialect),
@@ -43,7 +45,7 @@ interface Entry {
   readonly node: string
   readonly dialect: Dialect | undefined
   /** Doubtful failures since the last success, or since its death or birth. */
-  readonly doubts: number
+  readonly consecutiveFailures: number
   readonly killer: Fault | undefined
   readonly since: number
 }
@@ -71,7 +73,7 @@ interface Rules {
 const born = (node: string, { dialect }: Rules, now: number): Entry => ({
   node,
   dialect,
-  doubts: 0,
+  consecutiveFailures: 0,
   killer: undefined,
   since: now
 })
@@ -85,18 +87,22 @@ const next = (self: ReadonlyArray<Entry>, event: Event, rules: Rules, now: numbe
     const alive = entry.killer === undefined
     switch (event._tag) {
       case "Succeeded":
-        return { ...entry, doubts: 0 }
+        return { ...entry, consecutiveFailures: 0 }
       case "Died":
-        return alive ? { ...entry, doubts: 0, killer: event.fault, since: now } : entry
+        return alive ? { ...entry, consecutiveFailures: 0, killer: event.fault, since: now } : entry
       case "Doubted": {
         if (!alive) return entry
-        const last = entry.doubts + 1 === rules.threshold
-        return last ? { ...entry, doubts: 0, killer: event.fault, since: now } : { ...entry, doubts: entry.doubts + 1 }
+        const last = entry.consecutiveFailures + 1 === rules.threshold
+        return last
+          ? { ...entry, consecutiveFailures: 0, killer: event.fault, since: now }
+          : { ...entry, consecutiveFailures: entry.consecutiveFailures + 1 }
       }
       case "Identified":
         return { ...entry, dialect: event.dialect }
       case "Revived":
-        return alive ? entry : { ...born(event.node, rules, now), dialect: event.dialect, doubts: rules.threshold - 1 }
+        return alive
+          ? entry
+          : { ...born(event.node, rules, now), dialect: event.dialect, consecutiveFailures: rules.threshold - 1 }
       default:
         return entry
     }
@@ -119,15 +125,15 @@ const apply = (self: ClusterState.ClusterState, event: Event, rules: Rules, now:
     case "Died":
       return ClusterState.died(self, event.node, event.fault, now)
     case "Doubted":
-      return ClusterState.doubted(self, event.node, event.fault, rules.threshold, now)
+      return ClusterState.suspected(self, event.node, event.fault, rules.threshold, now)
     case "Identified":
-      return ClusterState.identified(self, event.node, event.dialect)
+      return ClusterState.dialectKnown(self, event.node, event.dialect)
     case "Revived":
       return ClusterState.revived(self, event.node, event.dialect, rules.threshold, now)
     case "Led":
-      return ClusterState.led(self, event.node)
+      return ClusterState.leaderFound(self, event.node)
     case "Deposed":
-      return ClusterState.deposed(self, event.node)
+      return ClusterState.leaderLost(self, event.node)
     case "Reloaded":
       return ClusterState.reloaded(self, event.nodes, { dialect: rules.dialect, now })
   }
@@ -167,7 +173,7 @@ const anyEvent: FastCheck.Arbitrary<Event> = FastCheck.oneof(
     arbitrary: FastCheck.record({
       _tag: FastCheck.constant("Doubted" as const),
       node: anyNode,
-      fault: anyFault("doubtful")
+      fault: anyFault("suspect")
     })
   },
   {
@@ -228,8 +234,8 @@ describe("ClusterState", () => {
           )
           strictEqual(state.leader, expected.leader)
           deepStrictEqual(shown(state.topology), modelShown(expected))
-          for (const { death, doubts } of state.nodes.values()) {
-            if (death === undefined) assert.isBelow(doubts, rules.threshold)
+          for (const { death, consecutiveFailures } of state.nodes.values()) {
+            if (death === undefined) assert.isBelow(consecutiveFailures, rules.threshold)
           }
 
           deepStrictEqual(Ring.nodes(state.ring), names)
@@ -237,13 +243,13 @@ describe("ClusterState", () => {
           for (const key of keys) {
             const owner = Ring.owner(ring, key)
             strictEqual(Ring.owner(state.ring, key), owner)
-            strictEqual(ClusterState.route(state, key, false), state.nodes.get(owner ?? "") ?? "no node")
-            strictEqual(ClusterState.route(state, key, true), routed(owner, "no node"))
+            strictEqual(Routing.route(state, key, false), state.nodes.get(owner ?? "") ?? "no node")
+            strictEqual(Routing.route(state, key, true), routed(owner, "no node"))
           }
           for (const node of universe) {
             const alive = names.includes(node)
-            strictEqual(ClusterState.routeTo(state, node, false), alive ? state.nodes.get(node) : "gone")
-            strictEqual(ClusterState.routeTo(state, node, true), routed(alive ? node : undefined, "gone"))
+            strictEqual(Routing.routeTo(state, node, false), alive ? state.nodes.get(node) : "gone")
+            strictEqual(Routing.routeTo(state, node, true), routed(alive ? node : undefined, "gone"))
           }
           past.push([state, snapshot(state)])
         }
@@ -286,11 +292,11 @@ describe("ClusterState", () => {
         Unreachable: "down",
         UnknownHost: "down",
         ConnectTimeout: "down",
-        Reset: "doubtful",
-        AttemptTimeout: "doubtful",
-        BadReply: "doubtful",
-        NotLeader: "misdirected",
-        Deadline: "doubtful"
+        Reset: "suspect",
+        AttemptTimeout: "suspect",
+        BadReply: "suspect",
+        NotLeader: "redirect",
+        Deadline: "suspect"
       }
     )
   })
@@ -316,35 +322,35 @@ describe("ClusterState", () => {
     })
   })
 
-  describe("identified", () => {
+  describe("dialectKnown", () => {
     it("shows the dialect, and a later one in its place", () => {
-      const v1 = ClusterState.identified(three(), "b", "v1")
+      const v1 = ClusterState.dialectKnown(three(), "b", "v1")
       deepStrictEqual(v1.topology.live[1]?.dialect, Option.some("v1"))
-      deepStrictEqual(ClusterState.identified(v1, "b", "v2").topology.live[1]?.dialect, Option.some("v2"))
+      deepStrictEqual(ClusterState.dialectKnown(v1, "b", "v2").topology.live[1]?.dialect, Option.some("v2"))
     })
 
     it("changes nothing where it says nothing new, or of a stranger", () => {
-      const v1 = ClusterState.identified(three(), "b", "v1")
-      strictEqual(ClusterState.identified(v1, "b", "v1"), v1)
-      strictEqual(ClusterState.identified(v1, "z", "v1"), v1)
+      const v1 = ClusterState.dialectKnown(three(), "b", "v1")
+      strictEqual(ClusterState.dialectKnown(v1, "b", "v1"), v1)
+      strictEqual(ClusterState.dialectKnown(v1, "z", "v1"), v1)
     })
 
     it("keeps the dialect of a dead node, and the topology, which does not show it", () => {
       const state = ClusterState.died(three(), "b", refused, 200)
-      const after = ClusterState.identified(state, "b", "v2")
+      const after = ClusterState.dialectKnown(state, "b", "v2")
       strictEqual(node(after, "b")?.dialect, "v2")
       strictEqual(after.topology, state.topology)
     })
   })
 
   describe("succeeded", () => {
-    it("clears the doubts, and shows nothing of it", () => {
-      const doubted = ClusterState.doubted(three(), "b", reset, 3, 200)
-      const state = ClusterState.succeeded(doubted, "b")
-      strictEqual(node(doubted, "b")?.doubts, 1)
-      strictEqual(node(state, "b")?.doubts, 0)
-      strictEqual(state.topology, doubted.topology)
-      strictEqual(state.ring, doubted.ring)
+    it("clears the consecutiveFailures, and shows nothing of it", () => {
+      const suspected = ClusterState.suspected(three(), "b", reset, 3, 200)
+      const state = ClusterState.succeeded(suspected, "b")
+      strictEqual(node(suspected, "b")?.consecutiveFailures, 1)
+      strictEqual(node(state, "b")?.consecutiveFailures, 0)
+      strictEqual(state.topology, suspected.topology)
+      strictEqual(state.ring, suspected.ring)
     })
 
     it("changes nothing where there was no doubt, and brings nobody back", () => {
@@ -377,40 +383,40 @@ describe("ClusterState", () => {
     })
   })
 
-  describe("doubted", () => {
+  describe("suspected", () => {
     it("kills at the threshold, of the last failure", () => {
-      const once = ClusterState.doubted(three(), "b", reset, 3, 200)
-      const twice = ClusterState.doubted(once, "b", reset, 3, 300)
-      strictEqual(node(twice, "b")?.doubts, 2)
+      const once = ClusterState.suspected(three(), "b", reset, 3, 200)
+      const twice = ClusterState.suspected(once, "b", reset, 3, 300)
+      strictEqual(node(twice, "b")?.consecutiveFailures, 2)
       strictEqual(twice.topology, once.topology)
       const last: Fault = { reason: "BadReply", detail: "HTTP status 500" }
-      const thrice = ClusterState.doubted(twice, "b", last, 3, 400)
+      const thrice = ClusterState.suspected(twice, "b", last, 3, 400)
       deepStrictEqual(shown(thrice.topology).dead, [{ node: "b", failure: { node: "b", ...last }, since: 400 }])
       deepStrictEqual(Ring.nodes(thrice.ring), ["a", "c"])
     })
 
     it("counts in a row: a success between starts anew", () => {
-      const doubt = (self: ClusterState.ClusterState) => ClusterState.doubted(self, "b", reset, 3, 200)
+      const doubt = (self: ClusterState.ClusterState) => ClusterState.suspected(self, "b", reset, 3, 200)
       const state = doubt(doubt(ClusterState.succeeded(doubt(doubt(three())), "b")))
-      strictEqual(node(state, "b")?.doubts, 2)
+      strictEqual(node(state, "b")?.consecutiveFailures, 2)
       deepStrictEqual(dead(state), [])
     })
 
     it("counts for each node alone", () => {
       const state = ["a", "b", "c", "a", "b", "c"].reduce(
-        (self, name) => ClusterState.doubted(self, name, reset, 3, 200),
+        (self, name) => ClusterState.suspected(self, name, reset, 3, 200),
         three()
       )
       deepStrictEqual(live(state), ["a", "b", "c"])
     })
 
     it("at a threshold of 1 kills at once", () => {
-      deepStrictEqual(dead(ClusterState.doubted(three(), "b", reset, 1, 200)), ["b"])
+      deepStrictEqual(dead(ClusterState.suspected(three(), "b", reset, 1, 200)), ["b"])
     })
 
     it("changes nothing of the dead and of strangers", () => {
       const state = ClusterState.died(three(), "b", refused, 200)
-      for (const name of ["b", "z"]) strictEqual(ClusterState.doubted(state, name, reset, 1, 300), state)
+      for (const name of ["b", "z"]) strictEqual(ClusterState.suspected(state, name, reset, 1, 300), state)
     })
   })
 
@@ -434,19 +440,19 @@ describe("ClusterState", () => {
 
     it("is half-open: one more doubtful failure sends it back", () => {
       for (const threshold of [1, 2, 3, 10]) {
-        deepStrictEqual(dead(ClusterState.doubted(back(threshold), "b", reset, threshold, 400)), ["b"])
+        deepStrictEqual(dead(ClusterState.suspected(back(threshold), "b", reset, threshold, 400)), ["b"])
       }
     })
 
     it("is whole again after a success", () => {
       const state = ClusterState.succeeded(back(), "b")
-      const doubted = ClusterState.doubted(ClusterState.doubted(state, "b", reset, 3, 400), "b", reset, 3, 400)
-      deepStrictEqual(live(doubted), ["a", "b", "c"])
-      deepStrictEqual(dead(ClusterState.doubted(doubted, "b", reset, 3, 400)), ["b"])
+      const suspected = ClusterState.suspected(ClusterState.suspected(state, "b", reset, 3, 400), "b", reset, 3, 400)
+      deepStrictEqual(live(suspected), ["a", "b", "c"])
+      deepStrictEqual(dead(ClusterState.suspected(suspected, "b", reset, 3, 400)), ["b"])
     })
 
     it("changes nothing of the living and of strangers: a ping clears no count", () => {
-      const state = ClusterState.doubted(three(), "a", reset, 3, 200)
+      const state = ClusterState.suspected(three(), "a", reset, 3, 200)
       for (const name of ["a", "b", "z"]) strictEqual(ClusterState.revived(state, name, "v2", 3, 300), state)
     })
 
@@ -459,46 +465,46 @@ describe("ClusterState", () => {
     })
   })
 
-  describe("led and deposed", () => {
+  describe("led and leaderLost", () => {
     const raft = () => ClusterState.make(["a", "b", "c"], { replicas: 1, dialect: "raft", now: 100 })
 
     it("show the leader, and take the leader's commands to it", () => {
-      const state = ClusterState.led(raft(), "b")
+      const state = ClusterState.leaderFound(raft(), "b")
       deepStrictEqual(state.topology.leader, Option.some("b"))
       for (const key of keys) {
-        strictEqual(ClusterState.route(state, key, true), node(state, "b"))
-        strictEqual(ClusterState.route(state, key, false), node(state, Ring.owner(state.ring, key) ?? ""))
+        strictEqual(Routing.route(state, key, true), node(state, "b"))
+        strictEqual(Routing.route(state, key, false), node(state, Ring.owner(state.ring, key) ?? ""))
       }
-      strictEqual(ClusterState.routeTo(state, "a", true), node(state, "b"))
-      strictEqual(ClusterState.routeTo(state, "a", false), node(state, "a"))
-      strictEqual(ClusterState.led(state, "b"), state)
-      deepStrictEqual(ClusterState.led(state, "c").topology.leader, Option.some("c"))
+      strictEqual(Routing.routeTo(state, "a", true), node(state, "b"))
+      strictEqual(Routing.routeTo(state, "a", false), node(state, "a"))
+      strictEqual(ClusterState.leaderFound(state, "b"), state)
+      deepStrictEqual(ClusterState.leaderFound(state, "c").topology.leader, Option.some("c"))
     })
 
     it("have no leader until it is found, and after it has refused", () => {
-      const state = ClusterState.deposed(ClusterState.led(raft(), "b"), "b")
+      const state = ClusterState.leaderLost(ClusterState.leaderFound(raft(), "b"), "b")
       for (const leaderless of [raft(), state]) {
         deepStrictEqual(leaderless.topology.leader, Option.none())
-        strictEqual(ClusterState.route(leaderless, "k", true), "no leader")
-        strictEqual(ClusterState.routeTo(leaderless, "a", true), "no leader")
+        strictEqual(Routing.route(leaderless, "k", true), "no leader")
+        strictEqual(Routing.routeTo(leaderless, "a", true), "no leader")
       }
     })
 
     it("change nothing of those who cannot lead or do not", () => {
       const killed = ClusterState.died(raft(), "b", refused, 200)
-      for (const name of ["b", "z"]) strictEqual(ClusterState.led(killed, name), killed)
-      const ring = ClusterState.identified(three(), "a", "v2")
-      for (const name of ["a", "b"]) strictEqual(ClusterState.led(ring, name), ring)
-      const led = ClusterState.led(raft(), "b")
-      for (const name of ["a", "z"]) strictEqual(ClusterState.deposed(led, name), led)
+      for (const name of ["b", "z"]) strictEqual(ClusterState.leaderFound(killed, name), killed)
+      const ring = ClusterState.dialectKnown(three(), "a", "v2")
+      for (const name of ["a", "b"]) strictEqual(ClusterState.leaderFound(ring, name), ring)
+      const led = ClusterState.leaderFound(raft(), "b")
+      for (const name of ["a", "z"]) strictEqual(ClusterState.leaderLost(led, name), led)
     })
 
     it("forget a leader that dies, leaves, or turns out to be no raft member", () => {
-      const led = ClusterState.led(raft(), "b")
+      const led = ClusterState.leaderFound(raft(), "b")
       for (const state of [
         ClusterState.died(led, "b", refused, 200),
         ClusterState.reloaded(led, ["a", "c"], { dialect: "raft", now: 200 }),
-        ClusterState.identified(led, "b", "v2")
+        ClusterState.dialectKnown(led, "b", "v2")
       ]) {
         strictEqual(state.leader, undefined)
         deepStrictEqual(state.topology.leader, Option.none())
@@ -506,19 +512,19 @@ describe("ClusterState", () => {
     })
 
     it("follow the ring in a mixed cluster: only a raft owner's keys are the leader's", () => {
-      const state = ClusterState.led(ClusterState.identified(raft(), "a", "v2"), "b")
+      const state = ClusterState.leaderFound(ClusterState.dialectKnown(raft(), "a", "v2"), "b")
       strictEqual(state.topology.placement, "mixed")
       for (const key of keys) {
         const owner = Ring.owner(state.ring, key)
-        strictEqual(ClusterState.route(state, key, true), node(state, owner === "a" ? "a" : "b"))
+        strictEqual(Routing.route(state, key, true), node(state, owner === "a" ? "a" : "b"))
       }
     })
 
     it("go nowhere where no node is live, or the one node is not", () => {
       const state = ["a", "b", "c"].reduce((self, name) => ClusterState.died(self, name, refused, 200), raft())
-      strictEqual(ClusterState.route(state, "k", true), "no node")
-      strictEqual(ClusterState.routeTo(state, "a", true), "gone")
-      strictEqual(ClusterState.routeTo(state, "z", false), "gone")
+      strictEqual(Routing.route(state, "k", true), "no node")
+      strictEqual(Routing.routeTo(state, "a", true), "gone")
+      strictEqual(Routing.routeTo(state, "z", false), "gone")
     })
   })
 
@@ -526,7 +532,7 @@ describe("ClusterState", () => {
     const options = { dialect: undefined, now: 900 }
 
     it("adds and removes nodes and keeps the health of those that stay, in one step", () => {
-      const before = ClusterState.died(ClusterState.doubted(three(), "a", reset, 3, 200), "b", refused, 300)
+      const before = ClusterState.died(ClusterState.suspected(three(), "a", reset, 3, 200), "b", refused, 300)
       const state = ClusterState.reloaded(before, ["d", "b", "a"], options)
       deepStrictEqual([...state.nodes.keys()], ["d", "b", "a"])
       strictEqual(node(state, "a"), node(before, "a"))
@@ -566,7 +572,7 @@ describe("ClusterState", () => {
       const killed = ClusterState.died(three(), "b", refused, 200)
       const state = ClusterState.reloaded(ClusterState.reloaded(killed, ["a"], options), ["a", "b"], options)
       deepStrictEqual(live(state), ["a", "b"])
-      assertTrue(node(state, "b")?.doubts === 0)
+      assertTrue(node(state, "b")?.consecutiveFailures === 0)
     })
 
     it("tells new nodes the dialect that is set", () => {

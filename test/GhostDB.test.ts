@@ -1,6 +1,6 @@
 import { FetchHttpClient } from "@effect/platform"
 import { Layer } from "effect"
-import { Dialect, TestCluster, Transport } from "effect-ghostdb"
+import { Dialect, HttpClientTransport, TestCluster } from "effect-ghostdb"
 import { contract } from "./support/contract.js"
 import { overHttp } from "./support/nodes.js"
 import { overTls, serverTls } from "./support/tls.js"
@@ -31,5 +31,5 @@ contract("v2 nodes over TLS", {
 contract("v2 nodes over layerHttpClient", {
   dialect: "v2",
   size: 3,
-  layer: overHttp({ nodes: 3, dialect: "v2" }, {}, Transport.layerHttpClient.pipe(Layer.provide(FetchHttpClient.layer)))
+  layer: overHttp({ nodes: 3, dialect: "v2" }, {}, HttpClientTransport.layer.pipe(Layer.provide(FetchHttpClient.layer)))
 })

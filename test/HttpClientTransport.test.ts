@@ -3,7 +3,7 @@ import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Redacted, TestClock } from "effect"
-import { defaults, type Fault, Transport } from "effect-ghostdb"
+import { defaults, type Fault, HttpClientTransport, Transport } from "effect-ghostdb"
 import { echo, http, listen, type Serve, silent, until } from "./support/RawServer.js"
 
 const clients = {
@@ -23,7 +23,7 @@ const chunked = (...parts: ReadonlyArray<Uint8Array>): Buffer =>
   ])
 
 describe.each(Object.entries(clients))("layerHttpClient over %s", (_, client) => {
-  const layer = Transport.layerHttpClient.pipe(Layer.provide(client))
+  const layer = HttpClientTransport.layer.pipe(Layer.provide(client))
 
   const connect = (settings: Partial<Transport.TransportSettings> = {}) =>
     Effect.flatMap(Transport.Transport, ({ connect }) => connect({ ...defaults, attemptTimeout, ...settings }))
@@ -198,7 +198,7 @@ describe.each(Object.entries(clients))("layerHttpClient over %s", (_, client) =>
       const strict = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk))
       const found = yield* fault(
         (_, socket) => void socket.write("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n")
-      ).pipe(Effect.provide(Transport.layerHttpClient.pipe(Layer.provide(strict), Layer.provide(client))))
+      ).pipe(Effect.provide(HttpClientTransport.layer.pipe(Layer.provide(strict), Layer.provide(client))))
       expect(found).toEqual({ reason: "BadReply", detail: "StatusCode" })
     })
   )
@@ -208,7 +208,7 @@ it.scoped("options of fetch given to the layer are kept", () =>
   Effect.gen(function* () {
     const server = yield* listen(echo)
     const init = Layer.succeed(FetchHttpClient.RequestInit, { headers: { "x-init": "kept" } })
-    const layer = Transport.layerHttpClient.pipe(Layer.provide(FetchHttpClient.layer), Layer.provide(init))
+    const layer = HttpClientTransport.layer.pipe(Layer.provide(FetchHttpClient.layer), Layer.provide(init))
     const transport = yield* Transport.Transport.pipe(Effect.provide(layer))
     const { post } = yield* transport.connect(defaults)
     yield* post(server.address, "get", "{}")

@@ -18,8 +18,12 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as NodesFile from "../src/discovery/NodesFile.js"
+import * as Parse from "../src/discovery/Parse.js"
+import type * as Watched from "../src/discovery/Watched.js"
+import * as WatchFile from "../src/discovery/WatchFile.js"
+import * as WatchUrl from "../src/discovery/WatchUrl.js"
 import { NodesFileError } from "../src/model/GhostDBError.js"
+import { parseAddress } from "../src/model/NodeAddress.js"
 
 const failure = <A>(result: Either.Either<A, NodesFileError>): NodesFileError => Either.getOrThrow(Either.flip(result))
 
@@ -119,15 +123,15 @@ describe("parse", () => {
   for (const [what, address] of good) {
     it(`accepts ${what}: ${address.slice(0, 40)}`, () => {
       const expected = Either.right({ nodes: [address], warnings: [] })
-      assert.deepStrictEqual(NodesFile.parse("gdb.conf", address), expected)
-      assert.deepStrictEqual(NodesFile.validate([address]), expected)
+      assert.deepStrictEqual(Parse.parse("gdb.conf", address), expected)
+      assert.deepStrictEqual(Parse.validate([address]), expected)
     })
   }
 
   for (const [what, address, reason] of bad) {
     it(`refuses ${what}: ${JSON.stringify(address.slice(0, 40))}`, () => {
       const text = `  ${address} # the second`
-      const error = failure(NodesFile.parse("gdb.conf", `10.9.9.9\n\n${text}\n10.9.9.8`))
+      const error = failure(Parse.parse("gdb.conf", `10.9.9.9\n\n${text}\n10.9.9.8`))
       assert.instanceOf(error, NodesFileError)
       assert.deepStrictEqual(
         [error.file, error.line, error.text],
@@ -135,36 +139,36 @@ describe("parse", () => {
       )
       assert.match(error.reason, reason)
       assert.include(error.message, "gdb.conf:3: ")
-      assert.match(failure(NodesFile.validate(["10.9.9.9", address])).reason, reason)
+      assert.match(failure(Parse.validate(["10.9.9.9", address])).reason, reason)
     })
   }
 
   it("accepts blanks, empty lines, comments, every line end and a byte-order mark", () => {
     assert.deepStrictEqual(
-      NodesFile.parse(
+      Parse.parse(
         "f",
         "\ufeff# the cluster\r\n\r\n  10.0.0.1 \t\r10.0.0.2:80#old\n\t\n[::1] # new # newer\n \u00a0cache"
       ),
       Either.right({ nodes: ["10.0.0.1", "10.0.0.2:80", "[::1]", "cache"], warnings: [] })
     )
-    assert.deepStrictEqual(NodesFile.parse("f", "\ufeff10.0.0.1"), Either.right({ nodes: ["10.0.0.1"], warnings: [] }))
+    assert.deepStrictEqual(Parse.parse("f", "\ufeff10.0.0.1"), Either.right({ nodes: ["10.0.0.1"], warnings: [] }))
   })
 
   it("counts lines of every kind", () => {
     for (const end of ["\n", "\r\n", "\r"]) {
-      const error = failure(NodesFile.parse("f", `10.0.0.1${end}${end}#${end}no good${end}`))
+      const error = failure(Parse.parse("f", `10.0.0.1${end}${end}#${end}no good${end}`))
       assert.deepStrictEqual([error.line, error.text], [4, "no good"])
     }
   })
 
   it("does not take the byte-order mark for a part of the line", () => {
-    assert.strictEqual(failure(NodesFile.parse("f", "\ufeff!")).text, "!")
+    assert.strictEqual(failure(Parse.parse("f", "\ufeff!")).text, "!")
   })
 
   it("refuses a file without a node", () => {
     for (const content of ["", "\ufeff", "\n\n", "# 10.0.0.1", " \r\n\t"]) {
       assert.deepStrictEqual(
-        NodesFile.parse("gdb.conf", content),
+        Parse.parse("gdb.conf", content),
         Either.left(new NodesFileError({ file: "gdb.conf", reason: "no node in it" }))
       )
     }
@@ -172,7 +176,7 @@ describe("parse", () => {
 
   it("drops duplicates with a warning", () => {
     const { nodes, warnings } = Either.getOrThrow(
-      NodesFile.parse("f", "10.0.0.1\n10.0.0.2\n 10.0.0.1 # again\n10.0.0.1:7991\nCACHE\ncache\n10.0.0.1")
+      Parse.parse("f", "10.0.0.1\n10.0.0.2\n 10.0.0.1 # again\n10.0.0.1:7991\nCACHE\ncache\n10.0.0.1")
     )
     assert.deepStrictEqual(nodes, ["10.0.0.1", "10.0.0.2", "10.0.0.1:7991", "CACHE", "cache"])
     assert.deepStrictEqual(
@@ -198,11 +202,11 @@ describe("parse", () => {
     ({ end, lines, start }) => {
       const content = lines.map(([{ text }, before, after, comment]) => before + text + after + (comment ? "# it" : ""))
       assert.deepStrictEqual(
-        NodesFile.parse("f", start + content.join(end)),
+        Parse.parse("f", start + content.join(end)),
         Either.right({ nodes: lines.map(([{ text }]) => text), warnings: [] })
       )
       for (const [{ host, port, text }] of lines) {
-        assert.deepStrictEqual(NodesFile.parseAddress(text, 7991), { host, port: port ?? 7991 })
+        assert.deepStrictEqual(parseAddress(text, 7991), { host, port: port ?? 7991 })
       }
     }
   )
@@ -211,7 +215,7 @@ describe("parse", () => {
     FastCheck.stringOf(FastCheck.constantFrom(...characters), { minLength: 1, maxLength: 20 })
 
   it.prop("agrees with node:net on IPv4", { text: FastCheck.oneof(ipLike("0129."), FastCheck.ipV4()) }, ({ text }) => {
-    assert.strictEqual(Either.isRight(NodesFile.parse("f", text)), isIPv4(text))
+    assert.strictEqual(Either.isRight(Parse.parse("f", text)), isIPv4(text))
   })
 
   it.prop(
@@ -231,13 +235,13 @@ describe("parse", () => {
       )
     },
     ({ text }) => {
-      assert.strictEqual(Either.isRight(NodesFile.parse("f", `[${text}]`)), isIPv6(text), text)
+      assert.strictEqual(Either.isRight(Parse.parse("f", `[${text}]`)), isIPv6(text), text)
     },
     { fastCheck: { numRuns: 1000 } }
   )
 
   it.prop("never throws, and blames the line", { content: FastCheck.fullUnicodeString() }, ({ content }) => {
-    Either.match(NodesFile.parse("f", content), {
+    Either.match(Parse.parse("f", content), {
       onLeft: ({ line, text }) =>
         assert.strictEqual(text, line === undefined ? undefined : content.split(/\r\n|\n|\r/)[line - 1]),
       onRight: ({ nodes }) => assert.isAbove(nodes.length, 0)
@@ -248,16 +252,16 @@ describe("parse", () => {
 describe("validate", () => {
   it("names the list and the place in it", () => {
     assert.deepStrictEqual(
-      (({ file, line, text }) => [file, line, text])(failure(NodesFile.validate(["10.0.0.1", "1.2.3"]))),
+      (({ file, line, text }) => [file, line, text])(failure(Parse.validate(["10.0.0.1", "1.2.3"]))),
       ["nodes", 2, "1.2.3"]
     )
-    assert.strictEqual(failure(NodesFile.validate([], "GHOSTDB_NODES")).message, "GHOSTDB_NODES: no node in it")
+    assert.strictEqual(failure(Parse.validate([], "GHOSTDB_NODES")).message, "GHOSTDB_NODES: no node in it")
   })
 
   it("refuses comments and empty entries, trims and drops duplicates", () => {
-    assert.strictEqual(failure(NodesFile.validate(["10.0.0.1", " "])).line, 2)
-    assert.strictEqual(failure(NodesFile.validate(["10.0.0.1#"])).line, 1)
-    const { nodes, warnings } = Either.getOrThrow(NodesFile.validate([" 10.0.0.1", "10.0.0.1 "]))
+    assert.strictEqual(failure(Parse.validate(["10.0.0.1", " "])).line, 2)
+    assert.strictEqual(failure(Parse.validate(["10.0.0.1#"])).line, 1)
+    const { nodes, warnings } = Either.getOrThrow(Parse.validate([" 10.0.0.1", "10.0.0.1 "]))
     assert.deepStrictEqual(nodes, ["10.0.0.1"])
     assert.strictEqual(warnings[0]?.line, 2)
   })
@@ -265,10 +269,10 @@ describe("validate", () => {
 
 describe("parseAddress", () => {
   it("splits host and port", () => {
-    assert.deepStrictEqual(NodesFile.parseAddress("10.0.0.1", 7991), { host: "10.0.0.1", port: 7991 })
-    assert.deepStrictEqual(NodesFile.parseAddress("cache:80", 7991), { host: "cache", port: 80 })
-    assert.deepStrictEqual(NodesFile.parseAddress("[::1]", 7991), { host: "::1", port: 7991 })
-    assert.deepStrictEqual(NodesFile.parseAddress("[::1]:80", 7991), { host: "::1", port: 80 })
+    assert.deepStrictEqual(parseAddress("10.0.0.1", 7991), { host: "10.0.0.1", port: 7991 })
+    assert.deepStrictEqual(parseAddress("cache:80", 7991), { host: "cache", port: 80 })
+    assert.deepStrictEqual(parseAddress("[::1]", 7991), { host: "::1", port: 7991 })
+    assert.deepStrictEqual(parseAddress("[::1]:80", 7991), { host: "::1", port: 80 })
   })
 })
 
@@ -290,7 +294,7 @@ const logged = (lines: Queue.Dequeue<string>, pattern: RegExp) =>
   )
 
 /** Runs a source's changes into a queue, its logs into another. */
-const observe = <R>(source: Effect.Effect<NodesFile.Watched, NodesFileError, R>) =>
+const observe = <R>(source: Effect.Effect<Watched.Watched, NodesFileError, R>) =>
   Effect.gen(function* () {
     const logs = yield* makeLogs
     const { changes, nodes } = yield* Effect.provide(source, logs.layer)
@@ -318,7 +322,7 @@ describe("watchFile", () => {
   })
 
   /** Observes a file by events alone. */
-  const byEvents = (file: string) => observe(NodesFile.watchFile(file, { debounce: "5 millis", poll: never }))
+  const byEvents = (file: string) => observe(WatchFile.watchFile(file, { debounce: "5 millis", poll: never }))
 
   /**
    * Nothing tells when the system's watch is in place. Once two changes were seen it is, because the start of the stream
@@ -484,7 +488,7 @@ describe("watchFile", () => {
     Effect.gen(function* () {
       const { file, write } = yield* files
       yield* write("before")
-      const { changes, nodes } = yield* NodesFile.watchFile(file, { debounce: 0, poll: never })
+      const { changes, nodes } = yield* WatchFile.watchFile(file, { debounce: 0, poll: never })
       yield* write("between")
       assert.deepStrictEqual(nodes, ["before"])
       for (const _ of [1, 2]) {
@@ -507,7 +511,7 @@ describe("watchFile", () => {
             Effect.zipRight(Queue.offer(reads, read), Deferred.await(read))
           )
       }
-      const observing = yield* observe(NodesFile.watchFile(file, { debounce: 0, poll: never })).pipe(
+      const observing = yield* observe(WatchFile.watchFile(file, { debounce: 0, poll: never })).pipe(
         Effect.provideService(FileSystem.FileSystem, slow),
         Effect.fork
       )
@@ -535,7 +539,7 @@ describe("watchFile", () => {
         watch: (path) => Stream.unwrap(Effect.map(Queue.offer(watches, path), () => outcomes.shift() ?? Stream.never))
       }
       const { lines, seen } = yield* Effect.provideService(
-        observe(NodesFile.watchFile(file)),
+        observe(WatchFile.watchFile(file)),
         FileSystem.FileSystem,
         failing
       )
@@ -563,7 +567,7 @@ describe("watchFile", () => {
         const all = yield* files
         yield* all.write("a")
         const observed = yield* observe(
-          NodesFile.watchFile(all.file, { debounce: "5 millis", poll: Schedule.spaced("50 millis") })
+          WatchFile.watchFile(all.file, { debounce: "5 millis", poll: Schedule.spaced("50 millis") })
         )
         return { ...all, ...observed }
       })
@@ -579,14 +583,14 @@ describe("watchFile", () => {
   it.scopedLive("fails when the file is not there, is no file, or does not parse at first", () =>
     Effect.gen(function* () {
       const { directory, file, write } = yield* files
-      for (const read of [Effect.asVoid(NodesFile.watchFile(file)), Effect.asVoid(NodesFile.readFile(file))]) {
+      for (const read of [Effect.asVoid(WatchFile.watchFile(file)), Effect.asVoid(WatchFile.readFile(file))]) {
         const error = yield* Effect.flip(read)
         assert.strictEqual(error.file, file)
         assert.match(error.message, /gdb\.conf: cannot be read: ENOENT/)
       }
-      assert.match((yield* Effect.flip(NodesFile.watchFile(directory))).message, /cannot be read: EISDIR/)
+      assert.match((yield* Effect.flip(WatchFile.watchFile(directory))).message, /cannot be read: EISDIR/)
       yield* write("10.0.0.1\n1.2.3\n")
-      for (const read of [Effect.asVoid(NodesFile.watchFile(file)), Effect.asVoid(NodesFile.readFile(file))]) {
+      for (const read of [Effect.asVoid(WatchFile.watchFile(file)), Effect.asVoid(WatchFile.readFile(file))]) {
         const { line, text } = yield* Effect.flip(read)
         assert.deepStrictEqual([line, text], [2, "1.2.3"])
       }
@@ -598,7 +602,7 @@ describe("watchFile", () => {
       const { file, write } = yield* files
       const logs = yield* makeLogs
       yield* write("\ufeff10.0.0.1\n10.0.0.2\n10.0.0.1")
-      const { nodes } = yield* Effect.provide(NodesFile.readFile(file), logs.layer)
+      const { nodes } = yield* Effect.provide(WatchFile.readFile(file), logs.layer)
       assert.deepStrictEqual(nodes, ["10.0.0.1", "10.0.0.2"])
       assert.match(yield* Queue.take(logs.lines), /gdb\.conf:3/)
     }).pipe(Effect.provide(NodeContext.layer))
@@ -668,7 +672,7 @@ describe("watchUrl", () => {
           const { requests, state, url } = yield* server
           const tag = Effect.map(Queue.take(requests), ({ headers }) => headers["if-none-match"])
           state.reply = text("10.0.0.1", '"1"')
-          const { lines, nodes, seen } = yield* observe(NodesFile.watchUrl(url, patient))
+          const { lines, nodes, seen } = yield* observe(WatchUrl.watchUrl(url, patient))
           assert.deepStrictEqual(nodes, ["10.0.0.1"])
           assert.strictEqual(yield* tag, undefined)
           for (const _ of [1, 2, 3]) {
@@ -691,7 +695,7 @@ describe("watchUrl", () => {
       it.scoped("polls every 30 seconds", () =>
         Effect.gen(function* () {
           const { requests, url } = yield* server
-          yield* observe(NodesFile.watchUrl(url))
+          yield* observe(WatchUrl.watchUrl(url))
           yield* Queue.take(requests)
           yield* TestClock.adjust("29999 millis")
           assert.strictEqual(yield* Queue.size(requests), 0)
@@ -720,7 +724,7 @@ describe("watchUrl", () => {
           Effect.gen(function* () {
             const { closed, lines, requests, seen, state, url } = yield* Effect.gen(function* () {
               const all = yield* server
-              return { ...all, ...(yield* observe(NodesFile.watchUrl(all.url, patient))) }
+              return { ...all, ...(yield* observe(WatchUrl.watchUrl(all.url, patient))) }
             })
             yield* Queue.takeAll(requests)
             yield* Queue.take(closed)
@@ -735,7 +739,7 @@ describe("watchUrl", () => {
             assert.deepStrictEqual(yield* polling(Queue.take(seen)), ["10.0.0.2"])
             assert.deepStrictEqual(Arr.fromIterable(yield* Queue.takeAll(lines)), [])
             state.reply = reply
-            const error = yield* Effect.flip(NodesFile.watchUrl(url))
+            const error = yield* Effect.flip(WatchUrl.watchUrl(url))
             assert.match(error.message, reason)
             assert.strictEqual(error.file, url)
           }).pipe(Effect.provide(layer))
@@ -747,7 +751,7 @@ describe("watchUrl", () => {
           const { closed, requests, state, url } = yield* server
           for (const reply of [() => {}, (response: ServerResponse) => response.write("10.0.0.1")]) {
             state.reply = reply
-            const watching = yield* Effect.fork(Effect.flip(NodesFile.watchUrl(url)))
+            const watching = yield* Effect.fork(Effect.flip(WatchUrl.watchUrl(url)))
             yield* Queue.take(requests)
             yield* TestClock.adjust("9999 millis")
             assert.isNull(watching.unsafePoll())
@@ -763,7 +767,7 @@ describe("watchUrl", () => {
           const { host, lines, requests, seen, state, url } = yield* Effect.gen(function* () {
             const all = yield* server
             const source = `http://us%65r:s%C3%A9cret@${all.host}/nodes?token=s%2bcret&a=s+cret#s-cret`
-            const watching = observe(NodesFile.watchUrl(source, patient)).pipe(Effect.withSpan("test"))
+            const watching = observe(WatchUrl.watchUrl(source, patient)).pipe(Effect.withSpan("test"))
             return { ...all, url: source, ...(yield* watching) }
           })
           const request = yield* Queue.take(requests)
@@ -782,7 +786,7 @@ describe("watchUrl", () => {
           assert.deepStrictEqual(yield* Queue.take(seen), ["10.0.0.1", "10.0.0.2"])
           state.reply = (response) => response.destroy()
           assert.notMatch(yield* polling(Queue.take(lines)), secret)
-          const error = yield* Effect.flip(NodesFile.watchUrl(url))
+          const error = yield* Effect.flip(WatchUrl.watchUrl(url))
           for (const shown of [error.message, String(error), JSON.stringify(error), inspect(error, { depth: 9 })]) {
             assert.include(shown, `http://${host}/nodes`)
             assert.notMatch(shown, secret)
@@ -794,7 +798,7 @@ describe("watchUrl", () => {
         Effect.gen(function* () {
           const { url } = yield* Effect.scoped(server)
           assert.strictEqual(
-            (yield* Effect.flip(NodesFile.watchUrl(url))).message,
+            (yield* Effect.flip(WatchUrl.watchUrl(url))).message,
             `${url}: cannot be fetched: ECONNREFUSED`
           )
         }).pipe(Effect.provide(layer))
@@ -811,7 +815,7 @@ describe("watchUrl", () => {
         "ftp://secret.example/",
         "secret"
       ]) {
-        const { message } = yield* Effect.flip(NodesFile.watchUrl(url))
+        const { message } = yield* Effect.flip(WatchUrl.watchUrl(url))
         assert.strictEqual(message, "nodes URL: not a valid http or https URL")
       }
     }).pipe(Effect.provide(FetchHttpClient.layer))
@@ -819,7 +823,7 @@ describe("watchUrl", () => {
 
   it("tells a URL from a path", () => {
     assert.deepStrictEqual(
-      ["http://a/b", "HTTPS://a", "gdb.conf", "/etc/http://a", "./http:", "file:///a"].map(NodesFile.isUrl),
+      ["http://a/b", "HTTPS://a", "gdb.conf", "/etc/http://a", "./http:", "file:///a"].map(WatchUrl.isUrl),
       [true, true, false, false, false, false]
     )
   })

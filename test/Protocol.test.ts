@@ -2,7 +2,11 @@ import { readFileSync } from "node:fs"
 import { describe, it } from "@effect/vitest"
 import { assertInstanceOf, assertMatch, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Either, FastCheck, Option, Predicate, Schema } from "effect"
-import * as Protocol from "../src/protocol/Protocol.js"
+import { Dialect } from "../src/model/Dialect.js"
+import { jsonText, type Reply, stringOf } from "../src/model/Exchange.js"
+import { SnitchMetrics, WatchdogMetrics } from "../src/model/Metrics.js"
+import * as Dialects from "../src/protocol/Dialects.js"
+import type * as Protocol from "../src/protocol/Protocol.js"
 
 const Exchange = Schema.Struct({
   command: Schema.String,
@@ -13,23 +17,23 @@ const Exchange = Schema.Struct({
 })
 type Exchange = typeof Exchange.Type
 
-const recorded = (dialect: Protocol.Dialect): ReadonlyArray<Exchange> =>
+const recorded = (dialect: Dialect): ReadonlyArray<Exchange> =>
   Schema.decodeSync(Schema.parseJson(Schema.Array(Exchange)))(
     readFileSync(new URL(`./fixtures/wire-${dialect}.json`, import.meta.url), "utf8")
   )
 const wire = { v1: recorded("v1"), v2: recorded("v2"), raft: recorded("raft") }
-const dialects = Protocol.Dialect.literals
+const dialects = Dialect.literals
 
 type AnyRequest = Omit<Protocol.Request<unknown>, "unsent">
 
 /** A decoded reply, or the reason it is none. */
-const read = (request: AnyRequest, reply: Protocol.Reply): unknown =>
+const read = (request: AnyRequest, reply: Reply): unknown =>
   Either.match(request.decode(reply), { onLeft: ({ reason }) => reason, onRight: (answer) => ({ answer }) })
 
-const reply = (body: string, status = 200): Protocol.Reply => ({ status, body })
+const reply = (body: string, status = 200): Reply => ({ status, body })
 
 const every = (protocol: Protocol.Protocol) => ({
-  ping: Protocol.ping,
+  ping: Dialects.ping,
   get: protocol.get("k"),
   put: protocol.put("k", "1", -1),
   add: protocol.add("k", "1", -1),
@@ -84,7 +88,7 @@ const sayDelete =
     protocol.delete(key)
 
 const v1: ReadonlyArray<Expected> = [
-  ours("ping", () => Protocol.ping, "v1"),
+  ours("ping", () => Dialects.ping, "v1"),
   ours("put", sayPut("a", '"x"'), "STORED"),
   ours("put", sayPut("o", '{"x":[1,2]}', 60), "STORED"),
   ours("get", sayGet("a"), Option.some("x")),
@@ -109,12 +113,11 @@ const rowsIn = (dialect: "v2" | "raft", command: string): ReadonlyArray<object> 
   const Rows = Schema.parseJson(Schema.Struct({ Gobj: Schema.Struct({ Value: Schema.Array(Schema.Object) }) }))
   return Schema.decodeSync(Rows)(wire[dialect].find((exchange) => exchange.command === command)?.body ?? "").Gobj.Value
 }
-const snitch = (dialect: "v2" | "raft") =>
-  rowsIn(dialect, "getSysMetrics").map((row) => new Protocol.SnitchMetrics(row))
-const watchdog = rowsIn("v2", "getAppMetrics").map((row) => new Protocol.WatchdogMetrics(row))
+const snitch = (dialect: "v2" | "raft") => rowsIn(dialect, "getSysMetrics").map((row) => new SnitchMetrics(row))
+const watchdog = rowsIn("v2", "getAppMetrics").map((row) => new WatchdogMetrics(row))
 
 const gobj = (dialect: "v2" | "raft"): ReadonlyArray<Expected> => [
-  ours("ping", () => Protocol.ping, dialect),
+  ours("ping", () => Dialects.ping, dialect),
   ours("put", sayPut("a", '"x"'), "STORED"),
   ours("put", sayPut("o", '{"x":[1,2.5,null,true],"é":"\u2028😀<&>"}', 60), "STORED"),
   ours("put", sayPut("nil", "null"), "STORED"),
@@ -158,7 +161,7 @@ const parsed = (text: string): unknown => {
 }
 
 /** What a reader of the specification takes a reply for: `{ answer }`, or the reason why it is none. */
-const naive = (dialect: Protocol.Dialect, command: Command, { body, status }: Protocol.Reply): unknown => {
+const naive = (dialect: Dialect, command: Command, { body, status }: Reply): unknown => {
   if (dialect === "v1" && (command === "nodeSize" || command === "getLeader"))
     return status === 404 ? { answer: Option.none() } : "BadReply"
   if (status !== 200) return "BadReply"
@@ -218,7 +221,7 @@ const naiveMessage = (command: Command, message: string, rows: string): unknown 
 const naiveRows = (command: Command, rows: unknown): unknown => {
   if (rows === null) return { answer: [] }
   if (!Array.isArray(rows)) return "BadReply"
-  const fields = command === "getSnitchMetrics" ? Protocol.SnitchMetrics.fields : Protocol.WatchdogMetrics.fields
+  const fields = command === "getSnitchMetrics" ? SnitchMetrics.fields : WatchdogMetrics.fields
   const answer: Array<unknown> = []
   for (const row of rows) {
     if (!Predicate.isRecord(row)) return "BadReply"
@@ -228,7 +231,7 @@ const naiveRows = (command: Command, rows: unknown): unknown => {
       read[name] = row[name] ?? blank
       if (typeof read[name] !== typeof blank) return "BadReply"
     }
-    answer.push(command === "getSnitchMetrics" ? new Protocol.SnitchMetrics(read) : new Protocol.WatchdogMetrics(read))
+    answer.push(command === "getSnitchMetrics" ? new SnitchMetrics(read) : new WatchdogMetrics(read))
   }
   return { answer }
 }
@@ -325,8 +328,8 @@ const goJson = (value: unknown): string =>
 const member = (value: unknown, name: string): unknown => (Predicate.isRecord(value) ? value[name] : undefined)
 
 /** The reply to a get of what a put has stored. */
-const stored = (dialect: Protocol.Dialect, { body }: Protocol.Request<unknown>): string => {
-  const request: unknown = JSON.parse(Protocol.stringOf(body))
+const stored = (dialect: Dialect, { body }: Protocol.Request<unknown>): string => {
+  const request: unknown = JSON.parse(stringOf(body))
   if (dialect === "v1") return goJson({ Key: member(request, "Key"), Value: member(request, "Value"), TTL: 0 })
   const TTL = dialect === "v2" ? -1 : "-1"
   const Value = member(member(request, "Gobj"), "Value")
@@ -359,7 +362,7 @@ const hostile = [
 
 describe("Protocol", () => {
   for (const dialect of dialects) {
-    const protocol = Protocol.forDialect(dialect)
+    const protocol = Dialects.forDialect(dialect)
 
     describe(`${dialect}: recorded exchanges`, () => {
       it("are all here", () => {
@@ -375,7 +378,7 @@ describe("Protocol", () => {
         it(`${at}: ${exchange.command} ${JSON.stringify(exchange.request)} ${exchange.note}`, () => {
           if (ours) {
             strictEqual(request.command, exchange.command)
-            deepStrictEqual(JSON.parse(Protocol.stringOf(request.body)), exchange.request)
+            deepStrictEqual(JSON.parse(stringOf(request.body)), exchange.request)
           }
           deepStrictEqual(read(request, exchange), outcome)
         })
@@ -398,7 +401,7 @@ describe("Protocol", () => {
 
       it("are no answers in another dialect", () => {
         for (const other of dialects.filter((other) => other !== dialect)) {
-          const { ping: _, ...commands } = every(Protocol.forDialect(other))
+          const { ping: _, ...commands } = every(Dialects.forDialect(other))
           for (const { body } of [...wire[dialect], ...(dialect === "v1" ? v1Metrics.map((body) => ({ body })) : [])]) {
             for (const [command, request] of Object.entries(commands)) {
               strictEqual(read(request, reply(body)), "BadReply", `${other} ${command} ${body}`)
@@ -474,10 +477,10 @@ describe("Protocol", () => {
             raft: { Gobj: { Key: key, Value: written, TTL: String(ttl) } }
           }[dialect]
           const alone = dialect === "v1" ? { Key: key } : { Gobj: { Key: key } }
-          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.put(key, json, ttl).body)), pair)
-          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.add(key, json, ttl).body)), pair)
-          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.get(key).body)), alone)
-          deepStrictEqual(JSON.parse(Protocol.stringOf(protocol.delete(key).body)), alone)
+          deepStrictEqual(JSON.parse(stringOf(protocol.put(key, json, ttl).body)), pair)
+          deepStrictEqual(JSON.parse(stringOf(protocol.add(key, json, ttl).body)), pair)
+          deepStrictEqual(JSON.parse(stringOf(protocol.get(key).body)), alone)
+          deepStrictEqual(JSON.parse(stringOf(protocol.delete(key).body)), alone)
         },
         { fastCheck: { numRuns: 1000 } }
       )
@@ -505,7 +508,7 @@ describe("Protocol", () => {
 
       it("come back as they went: kept and sent as bytes", () => {
         const value = "é😀\u2028 ".repeat(20_000)
-        const json = Protocol.jsonText(JSON.stringify(value))
+        const json = jsonText(JSON.stringify(value))
         const put = protocol.put("k", json, -1)
         for (const text of [json, put.body, protocol.add("k", json, 60).body]) assertTrue(text instanceof Uint8Array)
         deepStrictEqual(read(protocol.get("k"), reply(stored(dialect, put))), { answer: Option.some(value) })
@@ -568,18 +571,18 @@ describe("Protocol", () => {
     ({ message, status }) => {
       const body = (ttl: unknown) =>
         reply(JSON.stringify({ Gobj: { Key: "", Value: null, TTL: ttl }, Status: status, Message: message, Error: "" }))
-      deepStrictEqual(read(Protocol.ping, body(-1)), { answer: "v2" })
-      deepStrictEqual(read(Protocol.ping, body("-1")), { answer: "raft" })
-      deepStrictEqual(read(Protocol.ping, reply("")), { answer: "v1" })
-      for (const ttl of [null, undefined, true, [], {}]) strictEqual(read(Protocol.ping, body(ttl)), "BadReply")
+      deepStrictEqual(read(Dialects.ping, body(-1)), { answer: "v2" })
+      deepStrictEqual(read(Dialects.ping, body("-1")), { answer: "raft" })
+      deepStrictEqual(read(Dialects.ping, reply("")), { answer: "v1" })
+      for (const ttl of [null, undefined, true, [], {}]) strictEqual(read(Dialects.ping, body(ttl)), "BadReply")
       for (const blank of [" ", "\n", "{}", "null", '"Pong!"', "Pong!"]) {
-        strictEqual(read(Protocol.ping, reply(blank)), "BadReply")
+        strictEqual(read(Dialects.ping, reply(blank)), "BadReply")
       }
     }
   )
 
   it("a raft follower's answer to a write is NotLeader, and to a read a bad reply", () => {
-    const protocol = Protocol.forDialect("raft")
+    const protocol = Dialects.forDialect("raft")
     const outcomes = Object.entries(every(protocol)).map(([command, request]) => [
       command,
       read(request, reply(notLeaderBody))
@@ -599,7 +602,7 @@ describe("Protocol", () => {
   })
 
   it("a refusal is told by status and message together", () => {
-    const { put } = Protocol.forDialect("raft")
+    const { put } = Dialects.forDialect("raft")
     for (const other of [
       notLeaderBody.replace("500", "1"),
       notLeaderBody.replace("commiting", "committing"),
@@ -612,7 +615,7 @@ describe("Protocol", () => {
   it("a raft member tells the leader's address, or that there is none", () => {
     const body = (message: string, status: number) =>
       reply(JSON.stringify({ Gobj: { Key: "", Value: null, TTL: "-1" }, Status: status, Message: message, Error: "" }))
-    const { getLeader } = Protocol.forDialect("raft")
+    const { getLeader } = Dialects.forDialect("raft")
     deepStrictEqual(read(getLeader, body("10.0.0.1:11000", 200)), { answer: Option.some("10.0.0.1:11000") })
     deepStrictEqual(read(getLeader, body("", 200)), { answer: Option.none() })
     strictEqual(read(getLeader, body("Pong!", 1)), "BadReply")
@@ -628,7 +631,7 @@ describe("Protocol", () => {
         JSON.stringify({ Gobj: { Key: "", Value: null, TTL: "-1" }, Status: 1, Message: message, Error: "" })
     }
     for (const dialect of dialects) {
-      const { flush } = Protocol.forDialect(dialect)
+      const { flush } = Dialects.forDialect(dialect)
       deepStrictEqual(read(flush, reply(body[dialect]("FLUSH"))), { answer: "FLUSHED" })
       deepStrictEqual(read(flush, reply(body[dialect]("FLUSHED"))), { answer: "FLUSHED" })
       deepStrictEqual(read(flush, reply(body[dialect]("ERR_FLUSH"))), { answer: "ERR_FLUSH" })
@@ -639,7 +642,7 @@ describe("Protocol", () => {
   })
 
   it("a v1 value that is not JSON is the text that another client has stored", () => {
-    const { decode } = Protocol.forDialect("v1").get("k")
+    const { decode } = Dialects.forDialect("v1").get("k")
     for (const text of ["hello", "", "{", "CACHE_MISS ", "'x'", "undefined", "NaN", "01"]) {
       deepStrictEqual(decode(reply(JSON.stringify({ Key: "k", Value: text, TTL: 0 }))), Either.right(Option.some(text)))
     }
@@ -647,7 +650,7 @@ describe("Protocol", () => {
 
   it("a node's size is a count", () => {
     for (const dialect of ["v2", "raft"] as const) {
-      const { nodeSize } = Protocol.forDialect(dialect)
+      const { nodeSize } = Dialects.forDialect(dialect)
       const TTL = dialect === "v2" ? "-1" : '"-1"'
       const body = (value: string, message = "OK") =>
         reply(`{"Gobj":{"Key":"","Value":${value},"TTL":${TTL}},"Status":1,"Message":"${message}","Error":""}`)
@@ -665,8 +668,8 @@ describe("Protocol", () => {
       v2: (rows: string) => `{"Gobj":{"Key":"","Value":${rows},"TTL":-1},"Status":1,"Message":"OK","Error":""}`,
       raft: (rows: string) => `{"Gobj":{"Key":"","Value":${rows},"TTL":"-1"},"Status":1,"Message":"OK","Error":""}`
     }
-    const decode = (dialect: Protocol.Dialect, rows: string) => {
-      const protocol = Protocol.forDialect(dialect)
+    const decode = (dialect: Dialect, rows: string) => {
+      const protocol = Dialects.forDialect(dialect)
       return {
         snitch: Either.getOrUndefined(protocol.getSnitchMetrics.decode(reply(bodyOf[dialect](rows)))),
         watchdog: Either.getOrUndefined(protocol.getWatchdogMetrics.decode(reply(bodyOf[dialect](rows))))
@@ -682,7 +685,7 @@ describe("Protocol", () => {
           snitch?.map((row) => ({ ...row })),
           system
         )
-        for (const row of snitch ?? []) assertInstanceOf(row, Protocol.SnitchMetrics)
+        for (const row of snitch ?? []) assertInstanceOf(row, SnitchMetrics)
         const application = rowsIn("v2", "getAppMetrics")
         const { watchdog } = decode(dialect, JSON.stringify(application))
         strictEqual(application.length, 4)
@@ -690,7 +693,7 @@ describe("Protocol", () => {
           watchdog?.map((row) => ({ ...row })),
           application
         )
-        for (const row of watchdog ?? []) assertInstanceOf(row, Protocol.WatchdogMetrics)
+        for (const row of watchdog ?? []) assertInstanceOf(row, WatchdogMetrics)
       }
     })
 
@@ -700,8 +703,8 @@ describe("Protocol", () => {
           dialect,
           '[{},{"Timestamp":null,"Alloc":null,"CacheMiss":null,"NumGC":2,"GetRequests":7,"Tomorrow":{"a":1}}]'
         )
-        deepStrictEqual(snitch, [new Protocol.SnitchMetrics({}), new Protocol.SnitchMetrics({ NumGC: 2 })])
-        deepStrictEqual(watchdog, [new Protocol.WatchdogMetrics({}), new Protocol.WatchdogMetrics({ GetRequests: 7 })])
+        deepStrictEqual(snitch, [new SnitchMetrics({}), new SnitchMetrics({ NumGC: 2 })])
+        deepStrictEqual(watchdog, [new WatchdogMetrics({}), new WatchdogMetrics({ GetRequests: 7 })])
         strictEqual(snitch?.[0]?.Alloc, 0)
         strictEqual(snitch?.[0]?.Timestamp, "")
       }

@@ -32,7 +32,9 @@ import {
   type TestClusterOptions,
   Transport
 } from "effect-ghostdb"
-import * as Protocol from "../src/protocol/Protocol.js"
+import { stringOf } from "../src/model/Exchange.js"
+import * as Dialects from "../src/protocol/Dialects.js"
+import type * as Protocol from "../src/protocol/Protocol.js"
 import * as RaftGroup from "../src/server/RaftGroup.js"
 import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
 import * as HostileServer from "./support/HostileServer.js"
@@ -766,14 +768,14 @@ describe("the leader stopped under 1,000 concurrent mixed commands", () => {
 })
 
 describe("the recorded exchanges with a raft server", () => {
-  const raft = Protocol.forDialect("raft")
+  const raft = Dialects.forDialect("raft")
   const recorded = (command: string) => wireRaft.find((exchange) => exchange.command === command)?.body ?? ""
   const rows: ReadonlyArray<ConstructorParameters<typeof SnitchMetrics>[0]> = JSON.parse(recorded("getSysMetrics")).Gobj
     .Value
 
   /** Each request as the client says it, where it says such a thing, and what the reply comes to; in the recorded order. */
   const exchanges: ReadonlyArray<readonly [Omit<Protocol.Request<unknown>, "unsent">, unknown]> = [
-    [Protocol.ping, "raft"],
+    [Dialects.ping, "raft"],
     [raft.put("a", '"x"', -1), "STORED"],
     [raft.put("o", '{"x":[1,2.5,null,true],"é":"\u2028😀<&>"}', 60), "STORED"],
     [raft.put("nil", "null", -1), "STORED"],
@@ -810,7 +812,7 @@ describe("the recorded exchanges with a raft server", () => {
         onRight: (answer) => answer
       })
       expect(decoded, `${at}: ${command}`).toEqual(answer)
-      if (answer !== "BadReply") expect(JSON.parse(Protocol.stringOf(request.body))).toEqual(sent)
+      if (answer !== "BadReply") expect(JSON.parse(stringOf(request.body))).toEqual(sent)
     }
   })
 })

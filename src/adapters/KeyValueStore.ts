@@ -1,4 +1,5 @@
 /** The `KeyValueStore` of `@effect/platform` on a GhostDB cluster. */
+
 import * as PlatformError from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
 import * as Effect from "effect/Effect"
@@ -7,8 +8,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Namespace from "../cache/Namespace.js"
-import { GhostDB, type Ttl } from "../GhostDB.js"
+import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { Ttl } from "../model/Ttl.js"
 import * as Lifetime from "../model/Ttl.js"
 
 /** What a `KeyValueStore` on GhostDB is made of. */

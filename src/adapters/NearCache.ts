@@ -1,4 +1,5 @@
 /** A near cache: a bounded tier in this process, in front of `get`. */
+
 import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -7,8 +8,10 @@ import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import * as ReservedKeys from "../cache/ReservedKeys.js"
-import { GhostDB, type GhostDBService, type Ttl } from "../GhostDB.js"
+import { GhostDB } from "../GhostDB.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
+import type { Ttl } from "../model/Ttl.js"
 import * as Lifetime from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 

@@ -1,4 +1,5 @@
 /** The `Persistence` of `@effect/experimental` on a GhostDB cluster, for `PersistedCache` and persisted resolvers. */
+
 import * as Persistence from "@effect/experimental/Persistence"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
@@ -8,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Namespace from "../cache/Namespace.js"
 import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
-import type { StoreResult } from "../protocol/Protocol.js"
+import type { StoreResult } from "../model/GhostDBService.js"
 
 /** What a persistence on GhostDB is made of. */
 export interface PersistenceOptions {

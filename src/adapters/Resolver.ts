@@ -1,4 +1,5 @@
 /** The cache in front of a `RequestResolver`. */
+
 import type { NonEmptyArray } from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -9,8 +10,10 @@ import type { ParseError } from "effect/ParseResult"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import * as Outage from "../cache/Outage.js"
-import type { Expiry, Store } from "../cache/Store.js"
-import { GhostDB, type Ttl } from "../GhostDB.js"
+import type { Expiry } from "../cache/StoreOptions.js"
+import type { Store } from "../GhostDB.js"
+import { GhostDB } from "../GhostDB.js"
+import type { Ttl } from "../model/Ttl.js"
 
 /** Where the successes of requests are kept. */
 export interface CachedOptions<

@@ -1,9 +1,10 @@
 /** Work that no caller waits for. It ends with the client. */
+
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { GhostDBService } from "../GhostDB.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
 
 const scopes = new WeakMap<GhostDBService, Scope.Scope>()
 

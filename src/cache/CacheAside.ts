@@ -1,4 +1,5 @@
 /** Cache-aside: look up, on a miss run the effect, store, return; and what keeps that from running it too often. */
+
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -7,14 +8,16 @@ import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type { GhostDBService, Ttl } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
+import type { Ttl } from "../model/Ttl.js"
 import * as Lifetime from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import * as Background from "./Background.js"
 import * as Lock from "./Lock.js"
 import * as Outage from "./Outage.js"
+import * as SafeDecode from "./SafeDecode.js"
 import * as SingleFlight from "./SingleFlight.js"
 import * as Entry from "./StoredEntry.js"
 
@@ -142,7 +145,7 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
         // A failure that cannot be read is as good as none: the effect gives a new one.
         return failure === undefined
           ? Effect.succeedNone
-          : Entry.decoder(failure.schema)(found.json).pipe(
+          : SafeDecode.decoder(failure.schema)(found.json).pipe(
               Effect.tap(() => Metric.increment(ClientMetrics.cacheAsideNegativeHits)),
               Effect.map((error) => Exit.fail(error)),
               Effect.option

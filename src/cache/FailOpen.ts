@@ -1,8 +1,9 @@
 /** Failing open: an outage of the cache is a miss. */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { GhostDBService } from "../GhostDB.js"
 import type { NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
 import * as Outage from "./Outage.js"
 
 /**

@@ -10,6 +10,7 @@
  * takes longer than its lease, when a delete meant for a dead holder's lock hits that of its successor, when clocks
  * differ by more than the lease, when the lock's node fails over, and when a process has waited long enough.
  */
+
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,8 +18,8 @@ import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
-import type { GhostDBService } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
 import * as Ttl from "../model/Ttl.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 

@@ -9,17 +9,17 @@
  * A `set` that is under way during a `clear` is lost with the others. Entries that were dropped stay on the nodes until
  * they are overwritten, expire, or are evicted. Every command asks the node of the generation, too.
  */
+
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { GhostDBService } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import * as Lifetime from "../model/Ttl.js"
-import type { StoreResult } from "../protocol/Protocol.js"
 import * as ReservedKeys from "./ReservedKeys.js"
-import * as Entry from "./StoredEntry.js"
+import * as SafeDecode from "./SafeDecode.js"
 
 /** The entries of one namespace. TTLs are in milliseconds, `Infinity` for never, and exact by the `Clock`. */
 export interface Namespace {
@@ -36,7 +36,7 @@ export interface Namespace {
   readonly clear: Effect.Effect<void, NoMoreServers | KeyError>
 }
 
-const decode = Entry.decoder(
+const decode = SafeDecode.decoder(
   Schema.Struct({
     generation: Schema.String,
     value: Schema.Unknown,

@@ -1,10 +1,11 @@
 /** What passing the cache by leaves behind: a count, and a warning now and then. */
+
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import type { GhostDBService } from "../GhostDB.js"
 import type { NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 
 const interval = 60_000

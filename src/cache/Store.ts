@@ -1,4 +1,5 @@
 /** Typed values: a schema in front of the commands, and what is built on that. */
+
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -9,114 +10,41 @@ import type { ParseError } from "effect/ParseResult"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import * as Schema from "effect/Schema"
-import type { GhostDB, GhostDBService, Ttl } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
-import type { Json, ToJson } from "../model/Json.js"
-import type { DeleteResult, StoreResult } from "../protocol/Protocol.js"
+import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
+import type { Json } from "../model/Json.js"
+import type { Ttl } from "../model/Ttl.js"
 import * as Batch from "./Batch.js"
 import * as CacheAside from "./CacheAside.js"
-import type { LockOptions } from "./Lock.js"
 import * as Outage from "./Outage.js"
+import * as SafeDecode from "./SafeDecode.js"
 import * as Entry from "./StoredEntry.js"
-
-/**
- * Who decides that an entry has expired: the server, late and with every read anew, or the `Clock`, to the millisecond.
- */
-export type Expiry = "server" | "exact"
-
-/** What becomes of a stored value that does not decode. */
-export type OnDecodeError = "fail" | "miss"
-
-/** What becomes of a lookup when no node serves it. */
-export type OnOutage = "run" | "fail"
-
-/** How a {@link Store} keeps its values. */
-export interface StoreOptions<D extends OnDecodeError = OnDecodeError, X extends Expiry = Expiry> {
-  /** Put in front of each key. Default: nothing. */
-  readonly prefix?: string | undefined
-  /** The TTL of values that are stored without one. Default -1: they never expire. */
-  readonly ttl?: Ttl | undefined
-  /**
-   * `"server"` stores the value's JSON and nothing else; real servers expire late, and anew after every read.
-   *
-   * `"exact"` stores `{ "value": <JSON>, "expiresAt": <milliseconds since the epoch, or null> }` and honours it by the
-   * `Clock`; the server has it for a minute longer. Clocks of the processes that share entries should agree.
-   *
-   * Default `"server"`.
-   */
-  readonly expiry?: X | undefined
-  /**
-   * `"fail"`: a stored value that does not decode is a `ParseError`. `"miss"`: it is as if there were none, so that old
-   * entries do not break a deploy that changes the schema. Default `"fail"`.
-   */
-  readonly onDecodeError?: D | undefined
-}
-
-/** The errors of decoding that remain. */
-export type DecodeError<D extends OnDecodeError> = D extends "miss" ? never : ParseError
-
-/** The errors of outages that remain. */
-export type OutageError<O extends OnOutage> = O extends "run" ? never : NoMoreServers
-
-/** Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold. */
-export type JsonEncoded<I> = [I] extends [ToJson<I>] ? unknown : NotJsonEncoded<I>
-
-/** The type of a schema whose encoded side JSON cannot hold. */
-export interface NotJsonEncoded<I> {
-  readonly "the encoded side of the schema must be JSON": ToJson<I>
-}
-
-/** How one {@link Store.getOrElse} goes. */
-export interface CacheAsideOptions<A, O extends OnOutage = OnOutage> {
-  /** The TTL of the value, or of each value: short for an absence, for instance. Default: the store's. */
-  readonly ttl?: Ttl | ((value: A) => Ttl) | undefined
-  /**
-   * Whether processes take turns: one runs the effect, the others wait for what it stores. A guard against stampedes
-   * and no mutual exclusion: see {@link LockOptions}. Default `false`.
-   */
-  readonly lock?: boolean | LockOptions | undefined
-  /**
-   * `"run"`: when no node serves the lookup, the effect runs all the same and its value is not stored; that is counted,
-   * and logged once a minute. `"fail"`: a lookup or a store that no node serves is a `NoMoreServers`. Default `"run"`.
-   */
-  readonly onOutage?: O | undefined
-}
-
-/** What only a store with exact expiry can do: a server that expires late and slides would keep these for ever. */
-export interface ExactCacheAsideOptions<F, FI, FR> {
-  /**
-   * For how long a value that has expired is served at once, while it is refreshed in the background, once at a time.
-   * A refresh ends with the layer of the client. Default: not at all.
-   */
-  readonly staleFor?: Duration.DurationInput | undefined
-  /** Failures of the effect that are remembered: those of this schema, for this TTL. Default: none. */
-  readonly failure?: { readonly schema: Schema.Schema<F, FI, FR> & JsonEncoded<FI>; readonly ttl: Ttl } | undefined
-}
-
-/** The type of an option that a store without exact expiry does not have. */
-export interface NeedsExactExpiry {
-  readonly 'needs a store with expiry: "exact"': never
-}
-
-/** The options of {@link Store.getOrElse} in a store of one expiry. */
-export type GetOrElseOptions<A, X extends Expiry, O extends OnOutage, F, FI, FR> = CacheAsideOptions<A, O> &
-  ([X] extends ["exact"]
-    ? ExactCacheAsideOptions<F, FI, FR>
-    : { readonly staleFor?: NeedsExactExpiry | undefined; readonly failure?: NeedsExactExpiry | undefined })
+import type {
+  CacheAsideOptions,
+  DecodeError,
+  ExactCacheAsideOptions,
+  Expiry,
+  GetOrElseOptions,
+  JsonEncoded,
+  OnDecodeError,
+  OnOutage,
+  OutageError,
+  StoreOptions
+} from "./StoreOptions.js"
 
 /**
  * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs. Where a method
  * fails with `KeyError`, its key has the store's prefix.
  */
-export interface Store<A, E extends ParseError = ParseError, R = never, X extends Expiry = "server"> {
+export interface StoreOf<Self, A, E extends ParseError = ParseError, R = never, X extends Expiry = "server"> {
   /** The value of a key. None where there is none, it has expired, or it is a cached failure. */
-  readonly get: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, GhostDB | R>
+  readonly get: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, Self | R>
   /** Stores a value, over the one that is there. @see GhostDBService.put */
   readonly put: (
     key: string,
     value: A,
     ttl?: Ttl
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, GhostDB | R>
+  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>
   /**
    * Stores a value where the key has no entry. @see GhostDBService.add
    *
@@ -127,20 +55,20 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
     key: string,
     value: A,
     ttl?: Ttl
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, GhostDB | R>
+  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>
   /** Removes a key. `NOT_FOUND` where it had no entry. */
-  readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError, GhostDB>
-  /** {@link Store.get} of many keys: each key's result, or its error. */
+  readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError, Self>
+  /** {@link StoreOf.get} of many keys: each key's result, or its error. */
   readonly getMany: (
     keys: Iterable<string>,
     options?: Batch.BatchOptions
   ) => Effect.Effect<
     ReadonlyMap<string, Either.Either<Option.Option<A>, NoMoreServers | KeyError | E>>,
     never,
-    GhostDB | R
+    Self | R
   >
   /**
-   * {@link Store.put} of many keys: each key's result, or its error. The last of several entries of a key is stored.
+   * {@link StoreOf.put} of many keys: each key's result, or its error. The last of several entries of a key is stored.
    */
   readonly putMany: (
     entries: Iterable<readonly [key: string, value: A]>,
@@ -148,13 +76,13 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
   ) => Effect.Effect<
     ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
     never,
-    GhostDB | R
+    Self | R
   >
-  /** {@link Store.delete} of many keys: each key's result, or its error. */
+  /** {@link StoreOf.delete} of many keys: each key's result, or its error. */
   readonly deleteMany: (
     keys: Iterable<string>,
     options?: Batch.BatchOptions
-  ) => Effect.Effect<ReadonlyMap<string, Either.Either<DeleteResult, NoMoreServers | KeyError>>, never, GhostDB>
+  ) => Effect.Effect<ReadonlyMap<string, Either.Either<DeleteResult, NoMoreServers | KeyError>>, never, Self>
   /**
    * Cache-aside: the value of a key, or else that of the effect, which is stored.
    *
@@ -168,12 +96,12 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
     key: string,
     effect: Effect.Effect<A, E2, R2>,
     options?: GetOrElseOptions<A, X, O, F, FI, FR>
-  ) => Effect.Effect<A, E2 | F | E | KeyError | OutageError<O>, GhostDB | R | R2 | FR>
+  ) => Effect.Effect<A, E2 | F | E | KeyError | OutageError<O>, Self | R | R2 | FR>
   /**
-   * {@link Store.get} as a request: those that an `Effect.forEach` or `Effect.all` with `batching` makes go to the
+   * {@link StoreOf.get} as a request: those that an `Effect.forEach` or `Effect.all` with `batching` makes go to the
    * cluster together, each key once.
    */
-  readonly request: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, GhostDB | R>
+  readonly request: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, Self | R>
 }
 
 interface Get<A, E> extends Request.Request<Option.Option<A>, E> {
@@ -185,11 +113,11 @@ interface Get<A, E> extends Request.Request<Option.Option<A>, E> {
 }
 
 /** A store of a schema's values. */
-export const make = <A, I, R, D extends OnDecodeError = "fail", X extends Expiry = "server">(
-  tag: Context.Tag<GhostDB, GhostDBService>,
+export const make = <Self, A, I, R, D extends OnDecodeError = "fail", X extends Expiry = "server">(
+  tag: Context.Tag<Self, GhostDBService>,
   schema: Schema.Schema<A, I, R> & JsonEncoded<I>,
   options: StoreOptions<D, X> = {}
-): Store<A, DecodeError<D>, R, X> => {
+): StoreOf<Self, A, DecodeError<D>, R, X> => {
   const { expiry, onDecodeError = "fail", prefix = "", ttl: defaultTtl = -1 } = options
   // Keys of untyped code are left as they are, for the client to refuse.
   const keyOf = (key: string) => (typeof key === "string" ? `${prefix}${key}` : key)
@@ -197,7 +125,7 @@ export const make = <A, I, R, D extends OnDecodeError = "fail", X extends Expiry
   const codec: Entry.Codec<A, DecodeError<D>, R> = {
     // `JsonEncoded` has checked that I is JSON.
     encode: (value) => encode(value) as Effect.Effect<Json, ParseError, R>,
-    decode: Entry.decoder(schema),
+    decode: SafeDecode.decoder(schema),
     // The value of `onDecodeError` is of the type D.
     attempt: (onDecodeError === "miss" ? Effect.option : Effect.asSome) as Entry.Codec<A, DecodeError<D>, R>["attempt"]
   }
@@ -274,7 +202,7 @@ export const make = <A, I, R, D extends OnDecodeError = "fail", X extends Expiry
       Effect.flatMap(tag, (db) =>
         Effect.request(
           lookup({ owner: resolver, db, key }),
-          Effect.contextWith((context: Context.Context<GhostDB | R>) =>
+          Effect.contextWith((context: Context.Context<Self | R>) =>
             RequestResolver.mapInputContext(resolver, (_: Context.Context<never>) => context)
               // Equal for all requests of one traversal, which makes a batch of them.
               .identified("effect-ghostdb/Get", resolver, db)
@@ -282,24 +210,4 @@ export const make = <A, I, R, D extends OnDecodeError = "fail", X extends Expiry
         )
       )
   }
-}
-
-/** How `GhostDB.cached` keeps one value, and how its lookup goes. */
-export type CachedOptions<
-  A,
-  I,
-  R,
-  D extends OnDecodeError,
-  X extends Expiry,
-  O extends OnOutage,
-  F,
-  FI,
-  FR
-> = GetOrElseOptions<A, X, O, F, FI, FR> & {
-  /** The schema of the value. */
-  readonly schema: Schema.Schema<A, I, R> & JsonEncoded<I>
-  /** @see StoreOptions.expiry */
-  readonly expiry?: X | undefined
-  /** @see StoreOptions.onDecodeError */
-  readonly onDecodeError?: D | undefined
 }

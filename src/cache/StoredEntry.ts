@@ -5,23 +5,26 @@
  * `{ "value": <JSON>, "expiresAt": <number> | null }`, or `{ "failure": <JSON>, "expiresAt": … }` for a cached failure;
  * `expiresAt` is in milliseconds since the epoch, `null` for never.
  */
+
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import * as ParseResult from "effect/ParseResult"
+import type * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
-import type { GhostDBService, Ttl } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
+import type { Ttl } from "../model/Ttl.js"
 import * as Lifetime from "../model/Ttl.js"
-import type { StoreResult } from "../protocol/Protocol.js"
 
 const ExpiresAt = Schema.NullOr(Schema.Finite)
+
 const Exact = Schema.Union(
   Schema.Struct({ value: Schema.Unknown, expiresAt: ExpiresAt }),
   Schema.Struct({ failure: Schema.Unknown, expiresAt: ExpiresAt })
 )
+
 // Without `exact` an absent `value` would pass as undefined, and each failure for a value.
 const decodeExact = Schema.decodeUnknownEither(Exact, { exact: true })
 
@@ -48,40 +51,6 @@ export const readExact = (json: Json): Either.Either<ExactEntry, ParseResult.Par
       : { _tag: "Failure" as const, json: entry.failure }),
     expiresAt: entry.expiresAt ?? Number.POSITIVE_INFINITY
   }))
-
-const maxDepth = 512
-
-const isPlain = (json: unknown, depth: number): boolean => {
-  if (typeof json !== "object" || json === null) return true
-  if (depth === 0 || Object.hasOwn(json, "__proto__")) return false
-  return (Array.isArray(json) ? json : Object.values(json)).every((member) => isPlain(member, depth - 1))
-}
-
-/** A copy without `__proto__` members, down to `depth`. */
-const toPlain = (json: unknown, depth: number): unknown => {
-  if (typeof json !== "object" || json === null || depth === 0) return json
-  if (Array.isArray(json)) return json.map((item) => toPlain(item, depth - 1))
-  return Object.fromEntries(
-    Object.entries(json).flatMap(([name, member]) => (name === "__proto__" ? [] : [[name, toPlain(member, depth - 1)]]))
-  )
-}
-
-/** Decodes what anyone may have written. */
-export const decoder = <A, I, R>(
-  schema: Schema.Schema<A, I, R>
-): ((json: unknown) => Effect.Effect<A, ParseResult.ParseError, R>) => {
-  const decode = Schema.decodeUnknown(schema)
-  const tooDeep = (json: unknown) =>
-    ParseResult.parseError(
-      new ParseResult.Type(schema.ast, json, `JSON nested more than ${maxDepth} levels deep is not decoded`)
-    )
-  return (json) => {
-    if (isPlain(json, maxDepth)) return decode(json)
-    // A record schema would take `__proto__` for the prototype of what it makes; deep nesting overflows its recursion.
-    const plain = toPlain(json, maxDepth)
-    return isPlain(plain, maxDepth) ? decode(plain) : Effect.fail(tooDeep(json))
-  }
-}
 
 /** What a lookup can find, judged by the clock and decoded. */
 export type Found<A> =

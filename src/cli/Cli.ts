@@ -1,4 +1,5 @@
 /** The command tree of `ghostdb`: options, arguments, help, and which module carries out which command. */
+
 import { createRequire } from "node:module"
 import { stripVTControlCharacters } from "node:util"
 import * as Args from "@effect/cli/Args"
@@ -19,8 +20,8 @@ import * as Either from "effect/Either"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import type * as Types from "effect/Types"
-import type { Ttl } from "../GhostDB.js"
 import { defaults } from "../model/GhostDBConfig.js"
+import type { Ttl } from "../model/Ttl.js"
 import { type CliError, exitCodes, outcome, UsageError, untilSignal } from "./exit.js"
 import { type Request, read, shapeOf } from "./line/arguments.js"
 import * as help from "./line/help.js"

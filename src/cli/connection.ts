@@ -1,15 +1,16 @@
 /** The client of the commands: from the options that they share to the layer. */
+
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Order from "effect/Order"
 import * as Stream from "effect/Stream"
-import type { Topology } from "../cluster/ClusterState.js"
 import * as NodesFile from "../discovery/NodesFile.js"
 import { GhostDB } from "../GhostDB.js"
 import { GhostDBLive } from "../GhostDBLive.js"
 import { defaults, type GhostDBOptions } from "../model/GhostDBConfig.js"
+import type { Topology } from "../model/Topology.js"
 import { Negative } from "./exit.js"
 
 /** The options that all commands on a cluster share. */

@@ -2,10 +2,12 @@
  * What a client knows of its cluster, as an immutable record, and every way in which it can change. Pure: the effects
  * around it are in `Cluster`.
  */
+
 import * as DateTime from "effect/DateTime"
 import * as Option from "effect/Option"
+import type { Dialect } from "../model/Dialect.js"
 import type { FailureReason, Fault, NodeFailure } from "../model/GhostDBError.js"
-import type { Dialect } from "../protocol/Protocol.js"
+import type { DeadNode, LiveNode, Placement, Topology } from "../model/Topology.js"
 import * as Ring from "../ring/Ring.js"
 
 /** What is known of one node. */
@@ -14,48 +16,11 @@ export interface NodeState {
   /** Unknown until the node has answered its first ping. */
   readonly dialect: Dialect | undefined
   /** Doubtful failures in a row, of different commands, without a success between. */
-  readonly doubts: number
+  readonly consecutiveFailures: number
   /** Why the node is dead; absent while it is live. */
   readonly death: NodeFailure | undefined
   /** Since when the node is live or dead, in epoch milliseconds. */
   readonly since: number
-}
-
-/** A node that takes keys. */
-export interface LiveNode {
-  /** The address as the nodes file writes it. */
-  readonly node: string
-  /** None until the node is first used. */
-  readonly dialect: Option.Option<Dialect>
-  readonly since: DateTime.Utc
-}
-
-/** A node whose keys go to the next live one. */
-export interface DeadNode {
-  /** The address as the nodes file writes it. */
-  readonly node: string
-  /** The failure that the node died of. */
-  readonly failure: NodeFailure
-  readonly since: DateTime.Utc
-}
-
-/**
- * How keys find their nodes, by what the live nodes that have been spoken to are.
- *
- * - `ring`: v1 and v2 nodes. Each key is on its owner, and nowhere else.
- * - `replicated`: the members of a raft cluster. Each key is on every node; the leader takes the writes.
- * - `mixed`: both at once, as in the middle of an upgrade. The ring decides key by key: a key whose owner is a raft member
- *   is the raft cluster's, any other is its owner's alone. No key is ever looked for in both places.
- */
-export type Placement = "ring" | "replicated" | "mixed"
-
-/** The cluster as the client sees it. Both lists are in the order of the nodes file. */
-export interface Topology {
-  readonly live: ReadonlyArray<LiveNode>
-  readonly dead: ReadonlyArray<DeadNode>
-  readonly placement: Placement
-  /** The leader of a raft cluster, once a command has needed it, and while it is known to lead. */
-  readonly leader: Option.Option<string>
 }
 
 export interface ClusterState {
@@ -71,21 +36,21 @@ export interface ClusterState {
 }
 
 /**
- * `down`: the node cannot be reached. `doubtful`: it was reached, and did not answer as it should. `misdirected`: it is well,
+ * `down`: the node cannot be reached. `suspect`: it was reached, and did not answer as it should. `redirect`: it is well,
  * and another one is to be asked.
  */
-export type FaultClass = "down" | "doubtful" | "misdirected"
+export type FaultClass = "down" | "suspect" | "redirect"
 
 const classes: { readonly [R in FailureReason]: FaultClass } = {
   Refused: "down",
   Unreachable: "down",
   UnknownHost: "down",
   ConnectTimeout: "down",
-  Reset: "doubtful",
-  AttemptTimeout: "doubtful",
-  BadReply: "doubtful",
-  NotLeader: "misdirected",
-  Deadline: "doubtful"
+  Reset: "suspect",
+  AttemptTimeout: "suspect",
+  BadReply: "suspect",
+  NotLeader: "redirect",
+  Deadline: "suspect"
 }
 
 /** The class of a failure, the only place that knows it. */
@@ -111,7 +76,7 @@ const topologyOf = (nodes: ReadonlyMap<string, NodeState>, leader: string | unde
 const newNode = (node: string, dialect: Dialect | undefined, now: number): NodeState => ({
   node,
   dialect,
-  doubts: 0,
+  consecutiveFailures: 0,
   death: undefined,
   since: now
 })
@@ -158,15 +123,17 @@ const liveRing = (nodes: ReadonlyMap<string, NodeState>, { replicas }: ClusterSt
   )
 
 /** The node's dialect has become known, or is another one than before. */
-export const identified = (self: ClusterState, node: string, dialect: Dialect): ClusterState => {
+export const dialectKnown = (self: ClusterState, node: string, dialect: Dialect): ClusterState => {
   const state = self.nodes.get(node)
   return state === undefined || state.dialect === dialect ? self : update(self, { ...state, dialect })
 }
 
-/** A command has succeeded on the node. Nothing else clears its doubts. */
+/** A command has succeeded on the node. Nothing else clears its consecutiveFailures. */
 export const succeeded = (self: ClusterState, node: string): ClusterState => {
   const state = self.nodes.get(node)
-  return state === undefined || state.doubts === 0 ? self : update(self, { ...state, doubts: 0 })
+  return state === undefined || state.consecutiveFailures === 0
+    ? self
+    : update(self, { ...state, consecutiveFailures: 0 })
 }
 
 /** The node is down: dead, if it was not. A dead node stays dead of what it died of. */
@@ -174,11 +141,11 @@ export const died = (self: ClusterState, node: string, fault: Fault, now: number
   const state = self.nodes.get(node)
   return state === undefined || state.death !== undefined
     ? self
-    : update(self, { ...state, doubts: 0, death: { node, ...fault }, since: now })
+    : update(self, { ...state, consecutiveFailures: 0, death: { node, ...fault }, since: now })
 }
 
 /** A command has failed doubtfully on a node that answers its ping; the last of `threshold` in a row kills the node. */
-export const doubted = (
+export const suspected = (
   self: ClusterState,
   node: string,
   fault: Fault,
@@ -187,8 +154,10 @@ export const doubted = (
 ): ClusterState => {
   const state = self.nodes.get(node)
   if (state === undefined || state.death !== undefined) return self
-  const doubts = state.doubts + 1
-  return doubts >= threshold ? died(self, node, fault, now) : update(self, { ...state, doubts })
+  const consecutiveFailures = state.consecutiveFailures + 1
+  return consecutiveFailures >= threshold
+    ? died(self, node, fault, now)
+    : update(self, { ...state, consecutiveFailures })
 }
 
 /** A dead node is back. Half-open: its next doubtful failure before a success kills it again. */
@@ -202,11 +171,11 @@ export const revived = (
   const state = self.nodes.get(node)
   return state === undefined || state.death === undefined
     ? self
-    : update(self, { node, dialect, doubts: threshold - 1, death: undefined, since: now })
+    : update(self, { node, dialect, consecutiveFailures: threshold - 1, death: undefined, since: now })
 }
 
 /** The node has been found to lead its raft cluster. */
-export const led = (self: ClusterState, node: string): ClusterState => {
+export const leaderFound = (self: ClusterState, node: string): ClusterState => {
   const state = self.nodes.get(node)
   return state === undefined || !canLead(state) || self.leader === node
     ? self
@@ -214,35 +183,8 @@ export const led = (self: ClusterState, node: string): ClusterState => {
 }
 
 /** The node has refused what a leader does. */
-export const deposed = (self: ClusterState, node: string): ClusterState =>
+export const leaderLost = (self: ClusterState, node: string): ClusterState =>
   self.leader === node ? { ...self, leader: undefined, topology: topologyOf(self.nodes, undefined) } : self
-
-/**
- * Where a command goes: to a node, or nowhere, since no leader is known, no node is live, or the one node it is for is dead
- * or not in the cluster.
- */
-export type Route = NodeState | "no leader" | "no node" | "gone"
-
-/** The key's live owner; where that is a raft member and the command wants the leader, the leader. */
-export const route = (self: ClusterState, key: string, wantsLeader: boolean): Route => {
-  const owner = Ring.owner(self.ring, key)
-  const state = owner === undefined ? undefined : self.nodes.get(owner)
-  if (state === undefined) return "no node"
-  return wantsLeader && state.dialect === "raft" ? routeToLeader(self) : state
-}
-
-/** The node itself; where that is a raft member and the command wants the leader, the leader. */
-export const routeTo = (self: ClusterState, node: string, wantsLeader: boolean): Route => {
-  const state = self.nodes.get(node)
-  if (state === undefined || state.death !== undefined) return "gone"
-  return wantsLeader && state.dialect === "raft" ? routeToLeader(self) : state
-}
-
-/** The leader of the raft members. */
-export const routeToLeader = (self: ClusterState): Route => {
-  const leader = self.leader === undefined ? undefined : self.nodes.get(self.leader)
-  return leader ?? (self.topology.placement === "ring" ? "no node" : "no leader")
-}
 
 /** The nodes file names other nodes now. Those that stay keep all that is known of them. */
 export const reloaded = (
@@ -263,3 +205,9 @@ export const reloaded = (
 
 const sameNodes = (self: ReadonlyArray<{ readonly node: string }>, that: ReadonlyArray<{ readonly node: string }>) =>
   self.length === that.length && self.every(({ node }, at) => node === that[at]?.node)
+
+/** Whether the node is in the ring. */
+export const isLive = (state: ClusterState, node: string): boolean => {
+  const known = state.nodes.get(node)
+  return known !== undefined && known.death === undefined
+}

@@ -1,26 +1,17 @@
-/**
- * The transport of `GhostDBLive`: HTTP/1.1 on `node:net` and `node:tls` sockets, a fixed number of connections to each
- * node, pipelined, the requests of one tick in one write, replies matched to requests in order.
- */
 import { Buffer } from "node:buffer"
-import * as Net from "node:net"
+import type * as Net from "node:net"
 import { nextTick } from "node:process"
-import * as Tls from "node:tls"
-import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import * as MutableList from "effect/MutableList"
-import * as Redacted from "effect/Redacted"
-import * as NodesFile from "../discovery/NodesFile.js"
-import type { TlsOptions } from "../model/GhostDBConfig.js"
+import type { JsonText, Reply } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
-import type { JsonText, Reply } from "../protocol/Protocol.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
-import { type Connections, faultOfSystemError, Transport, type TransportSettings } from "../transport/Transport.js"
-import { HttpReplyParser, type ReplyError } from "./ReplyParser.js"
+import type { ReplyError } from "./ReplyHead.js"
+import { HttpReplyParser } from "./ReplyParser.js"
+import { faultOfSystemError } from "./SystemError.js"
 
 /** A request from the moment it is made until it has its one and only outcome. */
-interface Slot {
+export interface Slot {
   /** Up to the digits of the Content-Length. */
   readonly head: string
   readonly body: JsonText
@@ -30,7 +21,7 @@ interface Slot {
   resume: ((outcome: Exit.Exit<Reply, Fault>) => void) | undefined
 }
 
-const settle = (slot: Slot, outcome: Exit.Exit<Reply, Fault>): void => {
+export const settle = (slot: Slot, outcome: Exit.Exit<Reply, Fault>): void => {
   const resume = slot.resume
   if (resume !== undefined) {
     slot.resume = undefined
@@ -38,10 +29,10 @@ const settle = (slot: Slot, outcome: Exit.Exit<Reply, Fault>): void => {
   }
 }
 
-const fault = (reason: Fault["reason"], detail: string): Exit.Exit<never, Fault> => Exit.fail({ reason, detail })
+export const fault = (reason: Fault["reason"], detail: string): Exit.Exit<never, Fault> => Exit.fail({ reason, detail })
 
 /** What all connections to one node share. */
-interface Endpoint {
+export interface Endpoint {
   readonly connect: (onread: Net.OnReadOpts) => Net.Socket
   readonly readyEvent: "connect" | "secureConnect"
   readonly maxReplyBytes: number
@@ -59,7 +50,7 @@ const fullWrite = 64 * 1024
 
 const readBytes = 64 * 1024
 
-class Connection {
+export class Connection {
   /** Not yet written, and written without a reply. */
   private unsent = MutableList.empty<Slot>()
   private sent = MutableList.empty<Slot>()
@@ -265,175 +256,3 @@ class Connection {
 }
 
 const flush = (connection: Connection): void => connection.flush()
-
-/** The connections to one node. */
-class Pool {
-  private readonly connections: Array<Connection> = []
-  /** Those that take no more requests and still await replies. */
-  private readonly retired = new Set<Connection>()
-  private readonly heads = new Map<string, string>()
-  private closed = false
-
-  constructor(
-    private readonly endpoint: Endpoint,
-    private readonly size: number,
-    private readonly headOf: (command: string) => string
-  ) {}
-
-  /** A request's head, up to the digits of its Content-Length. */
-  head(command: string): string {
-    let head = this.heads.get(command)
-    if (head === undefined) {
-      head = this.headOf(command)
-      this.heads.set(command, head)
-    }
-    return head
-  }
-
-  send(slot: Slot): void {
-    if (this.closed) settle(slot, released)
-    else this.pick().send(slot)
-  }
-
-  expire(): void {
-    for (const connection of [...this.connections, ...this.retired]) connection.expire()
-  }
-
-  /** Whether there is anything that can take too long. */
-  get busy(): boolean {
-    return this.retired.size > 0 || this.connections.some((connection) => connection.load > 0)
-  }
-
-  close(): void {
-    this.closed = true
-    for (const connection of [...this.connections, ...this.retired]) connection.fail(released)
-  }
-
-  /** The connection with the fewest requests; a new one while there are fewer than `size` and none is free. */
-  private pick(): Connection {
-    let best = this.connections[0]
-    for (const connection of this.connections) if (best !== undefined && connection.load < best.load) best = connection
-    if (best !== undefined && (best.load === 0 || this.connections.length >= this.size)) return best
-    const made = new Connection(this.endpoint, this)
-    this.connections.push(made)
-    return made
-  }
-
-  onRetired(connection: Connection): void {
-    this.connections.splice(this.connections.indexOf(connection), 1)
-    this.retired.add(connection)
-  }
-
-  onClosed(connection: Connection): void {
-    this.retired.delete(connection)
-  }
-}
-
-const released = fault("Reset", "the connection was closed by the client")
-
-const connect = Effect.fnUntraced(function* (settings: TransportSettings) {
-  const clock = yield* Effect.clock
-  const now = () => clock.unsafeCurrentTimeMillis()
-  const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
-  const pools = new Map<string, Pool>()
-  const busy = yield* Effect.makeLatch(false)
-  let closed = false
-
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      closed = true
-      for (const pool of pools.values()) pool.close()
-      pools.clear()
-    })
-  )
-
-  yield* Effect.forkScoped(sweep(pools, busy, settings.attemptTimeout))
-
-  const connections: Connections = {
-    post: (node, command, body) =>
-      Effect.async<Reply, Fault>((resume) => {
-        if (closed) return resume(released)
-        let pool = pools.get(node)
-        if (pool === undefined) {
-          pool = makePool(node, settings, secureContext, now)
-          pools.set(node, pool)
-        }
-        busy.unsafeOpen()
-        pool.send({ head: pool.head(command), body, since: now(), resume })
-      }),
-    release: (node) =>
-      Effect.sync(() => {
-        pools.get(node)?.close()
-        pools.delete(node)
-      })
-  }
-  return connections
-})
-
-/** Ends attempts whose time is up: one fiber for all connections, which sleeps while nothing is in flight. */
-const sweep = (pools: ReadonlyMap<string, Pool>, busy: Effect.Latch, attemptTimeout: number): Effect.Effect<never> => {
-  // Replies that arrived while the process was busy elsewhere are read before anything is called late.
-  const afterIo = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
-  const pass = Effect.sync(() => {
-    let again = false
-    for (const pool of pools.values()) {
-      pool.expire()
-      again ||= pool.busy
-    }
-    if (!again) busy.unsafeClose()
-  })
-  return busy.await.pipe(
-    Effect.zipRight(Effect.sleep(Math.max(attemptTimeout / 16, 1))),
-    Effect.zipRight(afterIo),
-    Effect.zipRight(pass),
-    Effect.forever
-  )
-}
-
-/** Throws what makes a certificate or a key unusable. */
-const makeSecureContext = ({ ca, cert, key }: TlsOptions): Tls.SecureContext =>
-  Tls.createSecureContext({
-    ...(ca === undefined ? {} : { ca: typeof ca === "string" ? ca : [...ca] }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key: Redacted.value(key) })
-  })
-
-const makePool = (
-  node: string,
-  settings: TransportSettings,
-  secureContext: Tls.SecureContext | undefined,
-  now: () => number
-): Pool => {
-  const { host, port } = NodesFile.parseAddress(node, settings.port)
-  // Server name indication takes no IP address.
-  const servername = settings.tls.servername ?? (Net.isIP(host) === 0 ? host : undefined)
-  const headers = Object.entries(settings.headers).map(([name, value]) => `${name}: ${Redacted.value(value)}\r\n`)
-  const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`
-  return new Pool(
-    {
-      connect: (onread) => {
-        const to = { host, port, onread }
-        return secureContext === undefined
-          ? Net.connect(to)
-          : Tls.connect({
-              ...to,
-              secureContext,
-              ...(servername === undefined ? {} : { servername }),
-              rejectUnauthorized: settings.tls.rejectUnauthorized ?? true,
-              ALPNProtocols: ["http/1.1"]
-            })
-      },
-      readyEvent: secureContext === undefined ? "connect" : "secureConnect",
-      maxReplyBytes: settings.maxReplyBytes,
-      attemptTimeout: settings.attemptTimeout,
-      now,
-      depth: Number.POSITIVE_INFINITY
-    },
-    settings.connections,
-    (command) =>
-      `POST /${command} HTTP/1.1\r\nHost: ${authority}\r\nContent-Type: application/json\r\n${headers.join("")}Content-Length: `
-  )
-}
-
-/** The transport over sockets of Node.js, with its own connections: `connections` to each node, made when first needed. */
-export const layer: Layer.Layer<Transport> = Layer.succeed(Transport, { connect })

@@ -1,19 +1,3 @@
-/**
- * A strict, incremental parser of pipelined HTTP/1.1 replies (RFC 9112), for the socket transport.
- *
- * It takes what it understands without doubt and refuses the rest, since a reply whose end is uncertain would make the
- * next one answer the wrong request. The first violation ends it: the connection must be closed.
- */
-import { Buffer, constants, isAscii } from "node:buffer"
-
-/** What a parser tells its connection. */
-export interface ReplyHandler {
-  /** A whole reply, for the oldest request without one. */
-  readonly onReply: (status: number, body: string) => void
-  /** The reply just told was the connection's last: what follows it is not read. */
-  readonly onClose: () => void
-}
-
 /** A reply's head. Where `body` is "length" it stands for every head that gives another length and is else the same. */
 interface Head {
   /** The head up to the digits of its Content-Length, or all of it where no length counts. */
@@ -27,273 +11,39 @@ interface Head {
   readonly close: boolean
 }
 
-const maxHeadBytes = 16 * 1024
-const maxChunkLine = 1024
-const maxExtras = 16
-const maxDigits = 15
+export const maxHeadBytes = 16 * 1024
 
-/** Where the parser stands between two reads. */
-type State = "head" | "fixed" | "chunk size" | "chunk data" | "chunk end" | "trailers" | "until close" | "closed"
+export const maxDigits = 15
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+
 const fieldValue = /^[^\x00-\x08\x0a-\x1f\x7f]*$/
+
 const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?$/
+
 const contentLength = new RegExp(`^[ \\t]*[0-9]{1,${maxDigits}}[ \\t]*$`)
+
 const chunkedCoding = /^[ \t]*chunked[ \t]*$/i
+
 const closeOption = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i
+
 const keepAliveOption = /(?:^|,)[ \t]*keep-alive[ \t]*(?:,|$)/i
-const chunkSize = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?$/
+
 const versions = ["HTTP/1.1 ", "HTTP/1.0 "]
-const nothing = Buffer.alloc(0)
 
 /** A violation of HTTP, or of a limit, in a few words. */
 export class ReplyError {
   constructor(readonly detail: string) {}
 }
 
-/** The parser of one connection's replies. Bodies are UTF-8. */
-export class HttpReplyParser {
-  /** Requests sent that have no reply yet; the owner adds to it, each reply takes one away. */
-  awaiting = 0
-
-  private readonly maxBodyBytes: number
-  private state: State = "head"
-  /** The previous reply's: most replies of a node have the same, but for the length. */
-  private head = plainHead
-  /** The beginning of a line or a head whose end has not been read. */
-  private rest: Buffer = nothing
-  /** The first `size` bytes are what has been read of the body. */
-  private body: Buffer = nothing
-  private size = 0
-  /** What has not been read of the body, or of the chunk. */
-  private missing = 0
-  /** Interim replies before the reply, then trailers after it. */
-  private extras = 0
-
-  /** `maxBodyBytes` bounds each body: a larger one is a violation. */
-  constructor(
-    private readonly handler: ReplyHandler,
-    maxBodyBytes: number
-  ) {
-    this.maxBodyBytes = Math.min(maxBodyBytes, constants.MAX_STRING_LENGTH)
-  }
-
-  /**
-   * Takes what was read, and keeps nothing of the buffer. Returns the violation, if there is one: nothing more can be read
-   * from the connection.
-   */
-  push(read: Buffer): ReplyError | undefined {
-    try {
-      this.take(read)
-      return undefined
-    } catch (error) {
-      if (error instanceof ReplyError) {
-        this.state = "closed"
-        return error
-      }
-      throw error
-    }
-  }
-
-  /** The other side has closed: ends a body that lasts until then. Anything else unfinished stays so. */
-  end(): void {
-    if (this.state === "until close") this.finishCollected()
-  }
-
-  private take(read: Buffer): void {
-    let chunk = read
-    if (this.rest.length > 0) {
-      chunk = Buffer.concat([this.rest, read])
-      this.rest = nothing
-    }
-    // `chunk` from `base` on as latin-1, made when first needed; `ascii` when it is UTF-8 as well.
-    let text = ""
-    let base = -1
-    let ascii = false
-    let at = 0
-    while (at < chunk.length) {
-      switch (this.state) {
-        case "head": {
-          if (this.awaiting === 0) throw new ReplyError("bytes that answer no request")
-          if (base === -1) {
-            base = at
-            text = chunk.toString("latin1", at)
-            ascii = isAscii(at === 0 ? chunk : chunk.subarray(at))
-          }
-          const headEnd = this.takeHead(text, at - base)
-          if (headEnd === -1) {
-            this.rest = Buffer.from(chunk.subarray(at))
-            return
-          }
-          at = base + headEnd
-          break
-        }
-        case "fixed":
-          if (this.size === 0 && this.missing <= chunk.length - at) {
-            // The common case: the body has been read in one piece, along with its head.
-            const end = at + this.missing
-            const body = ascii ? text.slice(at - base, end - base) : chunk.toString("utf8", at, end)
-            at = end
-            this.finish(body)
-          } else {
-            at = this.collect(chunk, at)
-            if (this.missing === 0) this.finishCollected()
-          }
-          break
-        case "until close":
-          this.missing = chunk.length - at
-          this.limit(this.size + this.missing)
-          at = this.collect(chunk, at)
-          break
-        case "chunk data":
-          at = this.collect(chunk, at)
-          if (this.missing === 0) this.state = "chunk end"
-          break
-        case "chunk size":
-        case "chunk end":
-        case "trailers": {
-          const end = chunk.indexOf("\r\n", at, "latin1")
-          // Without its end, the last byte may be the end's first.
-          const length = (end === -1 ? chunk.length - 1 : end) - at
-          if (length > (this.state === "trailers" ? maxHeadBytes : maxChunkLine)) {
-            throw new ReplyError("an overlong line in a chunked body")
-          }
-          if (end === -1) {
-            this.rest = Buffer.from(chunk.subarray(at))
-            return
-          }
-          const line = chunk.toString("latin1", at, end)
-          at = end + 2
-          this.takeLine(line)
-          break
-        }
-        case "closed":
-          return
-      }
-    }
-  }
-
-  /** Takes the head that begins at `from` and returns where it ends, -1 when it is not whole. */
-  private takeHead(text: string, from: number): number {
-    let end = this.takeSameHead(text, from)
-    if (end === -1) {
-      checkVersion(text, from)
-      const last = text.indexOf("\r\n\r\n", from)
-      // Without its end, the last three bytes may be the end's first.
-      if ((last === -1 ? text.length - 3 : last) - from > maxHeadBytes) {
-        throw new ReplyError(`a head of more than ${maxHeadBytes} bytes`)
-      }
-      if (last === -1) return -1
-      end = last + 4
-      this.head = parseHead(text.slice(from, end))
-      this.takeSameHead(text, from)
-    }
-    const head = this.head
-    if (head.status < 200) {
-      if (head.status === 101 || ++this.extras > maxExtras) throw new ReplyError("unasked interim replies")
-      return end
-    }
-    this.extras = 0
-    if (head.body === "chunked") this.state = "chunk size"
-    else if (head.body === "until close") this.state = "until close"
-    else if (this.missing === 0) this.finish("")
-    else {
-      this.limit(this.missing)
-      this.state = "fixed"
-    }
-    return end
-  }
-
-  /**
-   * Returns where the head that begins at `from` ends if it is the previous one, but for the length, and -1 if it is not.
-   * `missing` is the length.
-   */
-  private takeSameHead(text: string, from: number): number {
-    const head = this.head
-    if (!text.startsWith(head.before, from)) return -1
-    const first = from + head.before.length
-    let at = first
-    let length = 0
-    if (head.body === "length") {
-      for (; at < first + maxDigits; at++) {
-        const digit = text.charCodeAt(at) - 48
-        if (!(digit >= 0 && digit <= 9)) break
-        length = length * 10 + digit
-      }
-      if (at === first || !text.startsWith(head.after, at)) return -1
-    }
-    this.missing = length
-    return at + head.after.length
-  }
-
-  private takeLine(line: string): void {
-    switch (this.state) {
-      case "chunk size": {
-        const match = chunkSize.exec(line)
-        if (match === null) throw new ReplyError("a malformed chunk size")
-        this.missing = Number.parseInt(match[1] ?? "", 16)
-        this.limit(this.size + this.missing)
-        this.state = this.missing === 0 ? "trailers" : "chunk data"
-        return
-      }
-      case "chunk end":
-        if (line !== "") throw new ReplyError("a chunk longer than its size")
-        this.state = "chunk size"
-        return
-      case "trailers":
-        if (line === "") this.finishCollected()
-        else if (++this.extras > maxExtras) throw new ReplyError("too many trailers")
-        else parseField(line)
-        return
-    }
-  }
-
-  /** Copies what `chunk` holds of the missing bytes; returns where they end. */
-  private collect(chunk: Buffer, at: number): number {
-    const end = Math.min(chunk.length, at + this.missing)
-    const length = end - at
-    if (this.size + length > this.body.length) {
-      // Room for what has been announced. At least doubled: a body of many small chunks is not copied with each of them.
-      const doubled = Math.min(2 * this.body.length, this.maxBodyBytes)
-      const larger = Buffer.allocUnsafe(Math.max(this.size + this.missing, doubled))
-      this.body.copy(larger, 0, 0, this.size)
-      this.body = larger
-    }
-    chunk.copy(this.body, this.size, at, end)
-    this.size += length
-    this.missing -= length
-    return end
-  }
-
-  private limit(size: number): void {
-    if (size > this.maxBodyBytes) throw new ReplyError(`a reply of more than ${this.maxBodyBytes} bytes`)
-  }
-
-  private finishCollected(): void {
-    const body = this.body.toString("utf8", 0, this.size)
-    this.body = nothing
-    this.size = 0
-    this.extras = 0
-    this.finish(body)
-  }
-
-  private finish(body: string): void {
-    const head = this.head
-    this.awaiting -= 1
-    this.state = head.close ? "closed" : "head"
-    this.handler.onReply(head.status, body)
-    if (head.close) this.handler.onClose()
-  }
-}
-
 /** Refuses, as soon as it can be known, what is no HTTP/1.x reply. */
-const checkVersion = (text: string, from: number): void => {
+export const checkVersion = (text: string, from: number): void => {
   const start = text.slice(from, from + 9)
   if (!versions.some((version) => version.startsWith(start))) throw new ReplyError("no HTTP/1.1 reply")
 }
 
 /** The blanks around the value belong to it. */
-const parseField = (line: string): readonly [name: string, value: string] => {
+export const parseField = (line: string): readonly [name: string, value: string] => {
   const colon = line.indexOf(":")
   const name = line.slice(0, Math.max(colon, 0))
   const value = line.slice(colon + 1)
@@ -302,7 +52,7 @@ const parseField = (line: string): readonly [name: string, value: string] => {
   return [name.toLowerCase(), value]
 }
 
-const parseHead = (text: string): Head => {
+export const parseHead = (text: string): Head => {
   const [first = "", ...fields] = text.slice(0, -4).split("\r\n")
   const start = statusLine.exec(first)
   if (start === null) throw new ReplyError("a malformed status line")
@@ -346,4 +96,4 @@ const parseHead = (text: string): Head => {
     : { before, after, status, body: "until close", close: true }
 }
 
-const plainHead = parseHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+export const plainHead = parseHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

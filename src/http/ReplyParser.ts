@@ -4,7 +4,9 @@
  * It takes what it understands without doubt and refuses the rest, since a reply whose end is uncertain would make the
  * next one answer the wrong request. The first violation ends it: the connection must be closed.
  */
+
 import { Buffer, constants, isAscii } from "node:buffer"
+import { checkVersion, maxDigits, maxHeadBytes, parseField, parseHead, plainHead, ReplyError } from "./ReplyHead.js"
 
 /** What a parser tells its connection. */
 export interface ReplyHandler {
@@ -14,42 +16,16 @@ export interface ReplyHandler {
   readonly onClose: () => void
 }
 
-/** A reply's head. Where `body` is "length" it stands for every head that gives another length and is else the same. */
-interface Head {
-  /** The head up to the digits of its Content-Length, or all of it where no length counts. */
-  readonly before: string
-  /** What follows the digits, the empty line included. */
-  readonly after: string
-  readonly status: number
-  /** How the body's end is told. */
-  readonly body: "length" | "none" | "chunked" | "until close"
-  /** Whether the reply is the connection's last. */
-  readonly close: boolean
-}
-
-const maxHeadBytes = 16 * 1024
 const maxChunkLine = 1024
+
 const maxExtras = 16
-const maxDigits = 15
 
 /** Where the parser stands between two reads. */
 type State = "head" | "fixed" | "chunk size" | "chunk data" | "chunk end" | "trailers" | "until close" | "closed"
 
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-const fieldValue = /^[^\x00-\x08\x0a-\x1f\x7f]*$/
-const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: [^\x00-\x08\x0a-\x1f\x7f]*)?$/
-const contentLength = new RegExp(`^[ \\t]*[0-9]{1,${maxDigits}}[ \\t]*$`)
-const chunkedCoding = /^[ \t]*chunked[ \t]*$/i
-const closeOption = /(?:^|,)[ \t]*close[ \t]*(?:,|$)/i
-const keepAliveOption = /(?:^|,)[ \t]*keep-alive[ \t]*(?:,|$)/i
 const chunkSize = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?$/
-const versions = ["HTTP/1.1 ", "HTTP/1.0 "]
-const nothing = Buffer.alloc(0)
 
-/** A violation of HTTP, or of a limit, in a few words. */
-export class ReplyError {
-  constructor(readonly detail: string) {}
-}
+const nothing = Buffer.alloc(0)
 
 /** The parser of one connection's replies. Bodies are UTF-8. */
 export class HttpReplyParser {
@@ -285,65 +261,3 @@ export class HttpReplyParser {
     if (head.close) this.handler.onClose()
   }
 }
-
-/** Refuses, as soon as it can be known, what is no HTTP/1.x reply. */
-const checkVersion = (text: string, from: number): void => {
-  const start = text.slice(from, from + 9)
-  if (!versions.some((version) => version.startsWith(start))) throw new ReplyError("no HTTP/1.1 reply")
-}
-
-/** The blanks around the value belong to it. */
-const parseField = (line: string): readonly [name: string, value: string] => {
-  const colon = line.indexOf(":")
-  const name = line.slice(0, Math.max(colon, 0))
-  const value = line.slice(colon + 1)
-  // A folded line begins with a blank, and so has no valid name.
-  if (!token.test(name) || !fieldValue.test(value)) throw new ReplyError("a malformed header")
-  return [name.toLowerCase(), value]
-}
-
-const parseHead = (text: string): Head => {
-  const [first = "", ...fields] = text.slice(0, -4).split("\r\n")
-  const start = statusLine.exec(first)
-  if (start === null) throw new ReplyError("a malformed status line")
-  const status = Number(start[2])
-  let digits: string | undefined
-  let before = text
-  let after = ""
-  let chunked = false
-  let close = false
-  let keepAlive = false
-  let at = first.length + 2
-  for (const field of fields) {
-    const [name, value] = parseField(field)
-    if (name === "content-length") {
-      if (digits !== undefined) throw new ReplyError("more than one Content-Length")
-      if (!contentLength.test(value)) throw new ReplyError("a malformed Content-Length")
-      digits = value.trim()
-      const from = text.indexOf(digits, at + name.length + 1)
-      before = text.slice(0, from)
-      after = text.slice(from + digits.length)
-    } else if (name === "transfer-encoding") {
-      if (chunked || !chunkedCoding.test(value)) throw new ReplyError("an unknown Transfer-Encoding")
-      chunked = true
-    } else if (name === "connection") {
-      close ||= closeOption.test(value)
-      keepAlive ||= keepAliveOption.test(value)
-    }
-    at += field.length + 2
-  }
-  if (chunked && digits !== undefined) throw new ReplyError("both Content-Length and Transfer-Encoding")
-  if (chunked && start[1] === "0") throw new ReplyError("Transfer-Encoding in HTTP/1.0")
-  close ||= start[1] === "0" && !keepAlive
-  if (status < 200 || status === 204 || status === 304) {
-    // A 304 may tell the length that another reply would have.
-    if (chunked || (status !== 304 && Number(digits ?? 0) > 0)) throw new ReplyError(`a body with status ${status}`)
-    return { before: text, after: "", status, body: "none", close }
-  }
-  if (digits !== undefined) return { before, after, status, body: "length", close }
-  return chunked
-    ? { before, after, status, body: "chunked", close }
-    : { before, after, status, body: "until close", close: true }
-}
-
-const plainHead = parseHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -1,11 +1,12 @@
 /** The options of the client and their defaults. */
+
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Struct from "effect/Struct"
-import { Dialect } from "../protocol/Protocol.js"
+import { Dialect } from "./Dialect.js"
 import type { NodeFailure } from "./GhostDBError.js"
 
 /** How connections are encrypted where `protocol` is `"https"`. PEM texts, not file names. */

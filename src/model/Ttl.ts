@@ -1,7 +1,15 @@
 /** Lifetimes as numbers: for the server, and for what this package expires by itself. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
-import type { Ttl } from "../GhostDB.js"
+
+/**
+ * How long an entry lives. A number is whole **seconds**, 1 or more, and -1 is for ever; a `Duration` is rounded up to
+ * whole seconds. Anything else (a fraction, 0, NaN, more than 2^53-1) is a defect.
+ *
+ * Servers expire lazily: an entry goes when a crawler passes after its time, by default every 300 seconds, and reading it
+ * starts its time anew.
+ */
+export type Ttl = number | Duration.Duration
 
 /** The TTL of an entry that never expires. */
 export const forever = -1

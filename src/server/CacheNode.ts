@@ -6,13 +6,18 @@
  * Effect `Clock`. Real servers are lazy and sliding: an expired entry stays readable until a crawler passes (every 5
  * minutes by default), and each read starts its TTL anew.
  */
+
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Dialect } from "../protocol/Protocol.js"
+import type { Dialect } from "../model/Dialect.js"
 import * as CacheEntries from "./CacheEntries.js"
+import { type CommandCounts, freshCounts, freshOutcomes, rowsText, systemRow, timestamp } from "./NodeMetrics.js"
 import * as RaftGroup from "./RaftGroup.js"
-import { makeDialect, type NodeCommand, type NodeReply } from "./ServerDialect.js"
+import type { NodeCommand, NodeDialect, NodeReply } from "./ServerDialect.js"
+import { makeGobj } from "./ServerDialectGobj.js"
+import { makeV1 } from "./ServerDialectV1.js"
 
+export type { CommandCounts } from "./NodeMetrics.js"
 export type { NodeReply } from "./ServerDialect.js"
 
 /** How a {@link CacheNode} behaves. */
@@ -54,9 +59,6 @@ export interface CacheEntry {
   readonly expiresAt: number
 }
 
-/** How often a node was asked what, since it was made or last reset. */
-export type CommandCounts = { readonly [Command in NodeCommand | "unknown"]: number }
-
 /** A GhostDB node in memory. */
 export interface CacheNode {
   readonly dialect: Dialect
@@ -84,59 +86,7 @@ export interface CacheNode {
   readonly leave: Effect.Effect<void>
 }
 
-const freshCounts = (): { -readonly [Command in keyof CommandCounts]: number } => ({
-  get: 0,
-  put: 0,
-  add: 0,
-  delete: 0,
-  flush: 0,
-  ping: 0,
-  nodeSize: 0,
-  systemMetrics: 0,
-  applicationMetrics: 0,
-  getLeader: 0,
-  unknown: 0
-})
-
-const freshOutcomes = () => ({ miss: 0, stored: 0, notStored: 0, removed: 0, notFound: 0, flushed: 0 })
-
-const timestamp = (nowMillis: number): string => `${new Date(nowMillis).toISOString().slice(0, 19)}Z`
-
-/** What a JavaScript runtime can tell of Go's numbers; the others are 0. */
-const systemRow = () => {
-  const memory = globalThis.process?.memoryUsage?.()
-  const used = memory?.heapUsed ?? 0
-  const total = memory?.heapTotal ?? 0
-  return (nowMillis: number): string =>
-    JSON.stringify({
-      Timestamp: timestamp(nowMillis),
-      Alloc: used,
-      TotalAlloc: used,
-      Sys: memory?.rss ?? 0,
-      Lookups: 0,
-      Mallocs: 0,
-      Frees: 0,
-      LiveObjects: 0,
-      HeapAlloc: used,
-      HeapSys: total,
-      HeapIdle: Math.max(0, total - used),
-      HeapInuse: used,
-      HeapReleased: 0,
-      StackInuse: 0,
-      StackSys: 0,
-      GCSys: 0,
-      NextGC: 0,
-      LastGC: 0,
-      PauseTotalNs: 0,
-      NumGC: 0,
-      NumGoroutine: 0
-    })
-}
-
 const now = Effect.clockWith((clock) => Effect.sync(() => clock.unsafeCurrentTimeMillis()))
-
-/** Go writes a list that nothing was ever added to as `null`. */
-const rowsText = (rows: ReadonlyArray<string>): string => (rows.length === 0 ? "null" : `[${rows.join(",")}]`)
 
 /**
  * Makes a node.
@@ -334,3 +284,7 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
       leave: atNow((nowMillis) => membership?.leave(nowMillis))
     }
   })
+
+/** The dialect as a node speaks it; `replica` as in {@link CacheNodeOptions}. */
+export const makeDialect = (dialect: Dialect, replica: boolean): NodeDialect =>
+  dialect === "v1" ? makeV1(replica) : makeGobj(dialect, replica)

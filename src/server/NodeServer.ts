@@ -2,6 +2,7 @@
  * An embedded GhostDB server for Node.js: a {@link CacheNode} behind real HTTP, for tests over the wire, for
  * development, and for trying a client without installing a server.
  */
+
 import * as http from "node:http"
 import * as https from "node:https"
 import type { Socket } from "node:net"

@@ -1,52 +1,20 @@
-/**
- * Sends bytes to a node and brings bytes back. What they mean is not its business, and neither is what follows a failure.
- */
 import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
 import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import type * as HttpClientResponse from "@effect/platform/HttpClientResponse"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as NodesFile from "../discovery/NodesFile.js"
-import type { Settings } from "../model/GhostDBConfig.js"
+import { faultOfSystemError } from "../http/SystemError.js"
+import type { JsonText } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
-import type { JsonText, Reply } from "../protocol/Protocol.js"
-
-/** The settings that a transport follows. */
-export type TransportSettings = Pick<
-  Settings,
-  "port" | "protocol" | "attemptTimeout" | "connections" | "headers" | "tls" | "maxReplyBytes"
->
-
-/** The connections of one client to its nodes, made when they are first needed. */
-export interface Connections {
-  /**
-   * Posts a JSON document to `/<command>` on a node and waits for the whole reply, for `attemptTimeout` at most. `node` is
-   * an address as a nodes file holds it.
-   *
-   * Interrupting it disturbs no other request on the connection.
-   */
-  readonly post: (node: string, command: string, body: JsonText) => Effect.Effect<Reply, Fault>
-  /** Closes the connections to a node that has left the cluster. Requests in flight on them fail with `Reset`. */
-  readonly release: (node: string) => Effect.Effect<void>
-}
-
-/** How a client connects to its nodes. */
-export class Transport extends Context.Tag("effect-ghostdb/Transport")<
-  Transport,
-  {
-    /** The connections close with the scope. */
-    readonly connect: (settings: TransportSettings) => Effect.Effect<Connections, never, Scope.Scope>
-  }
->() {}
+import { parseAddress } from "../model/NodeAddress.js"
+import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
 /**
  * A transport over any `HttpClient` of `@effect/platform`: for Bun, Deno and edge runtimes, and for users who want the
@@ -55,7 +23,7 @@ export class Transport extends Context.Tag("effect-ghostdb/Transport")<
  * Connections, and with them the `connections` and `tls` options, are the `HttpClient`'s own business. For options of
  * `fetch`, provide `FetchHttpClient.RequestInit` to this layer.
  */
-export const layerHttpClient: Layer.Layer<Transport, never, HttpClient.HttpClient> = Layer.effect(
+export const layer: Layer.Layer<Transport, never, HttpClient.HttpClient> = Layer.effect(
   Transport,
   Effect.gen(function* () {
     const client = yield* HttpClient.HttpClient
@@ -72,7 +40,7 @@ export const layerHttpClient: Layer.Layer<Transport, never, HttpClient.HttpClien
 const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettings): Connections => {
   const headers = Record.map(settings.headers, Redacted.value)
   const url = (node: string, command: string) => {
-    const { host, port } = NodesFile.parseAddress(node, settings.port)
+    const { host, port } = parseAddress(node, settings.port)
     return `${settings.protocol}://${host.includes(":") ? `[${host}]` : host}:${port}/${command}`
   }
   const tooLarge: Fault = { reason: "BadReply", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
@@ -114,32 +82,3 @@ const faultOf = (error: HttpClientError.HttpClientError): Fault =>
   error.reason === "Transport" || error.reason === "Decode"
     ? faultOfSystemError(error.cause)
     : { reason: "BadReply", detail: error.reason }
-
-const reasons: { readonly [code: string]: Fault["reason"] } = {
-  ECONNREFUSED: "Refused",
-  ConnectionRefused: "Refused",
-  ENOTFOUND: "UnknownHost",
-  EAI_AGAIN: "UnknownHost",
-  EHOSTUNREACH: "Unreachable",
-  EHOSTDOWN: "Unreachable",
-  ENETUNREACH: "Unreachable",
-  ENETDOWN: "Unreachable",
-  EADDRNOTAVAIL: "Unreachable",
-  EACCES: "Unreachable",
-  ETIMEDOUT: "ConnectTimeout",
-  UND_ERR_CONNECT_TIMEOUT: "ConnectTimeout"
-}
-
-/**
- * What an error of the operating system, or of a library that wraps one, says of a connection. `otherwise` is the reason
- * of codes that are not about connecting.
- */
-export const faultOfSystemError = (error: unknown, otherwise: Fault["reason"] = "Reset"): Fault => {
-  for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 5; depth++) {
-    if ("code" in cause && typeof cause.code === "string") {
-      return { reason: reasons[cause.code] ?? otherwise, detail: cause.code }
-    }
-    cause = "cause" in cause ? cause.cause : undefined
-  }
-  return { reason: otherwise, detail: "" }
-}

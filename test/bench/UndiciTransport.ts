@@ -1,9 +1,11 @@
 /** A transport over undici's `dispatch`: a second one, to measure against and to show that `Transport` is an interface. */
+
 import { Undici } from "@effect/platform-node"
 import { Effect, Exit, Layer } from "effect"
 import type { Fault } from "effect-ghostdb"
-import { type Connections, faultOfSystemError, Transport } from "effect-ghostdb/Transport"
-import { stringOf } from "../../src/protocol/Protocol.js"
+import { type Connections, Transport } from "effect-ghostdb/Transport"
+import { faultOfSystemError } from "../../src/http/SystemError.js"
+import { stringOf } from "../../src/model/Exchange.js"
 
 /** The headers that every request of the benchmark has. */
 export const headers = { "content-type": "application/json" }

@@ -1,11 +1,14 @@
 /** Everything that is measured, by name. */
+
 import * as Http from "node:http"
 import { NodeHttpClient, Undici } from "@effect/platform-node"
 import { type Context, Effect, Exit, Layer, ManagedRuntime, Option, Schema, Tracer } from "effect"
 import { GhostDB, type GhostDBOptions, type Json, layer, SocketTransport } from "effect-ghostdb"
+import { layer as layerHttpClient } from "effect-ghostdb/HttpClientTransport"
 import { NearCache } from "effect-ghostdb/NearCache"
-import { layerHttpClient, type Transport } from "effect-ghostdb/Transport"
-import { forDialect, stringOf } from "../../src/protocol/Protocol.js"
+import type { Transport } from "effect-ghostdb/Transport"
+import { stringOf } from "../../src/model/Exchange.js"
+import { forDialect } from "../../src/protocol/Dialects.js"
 import { keys, type Load, valueOf } from "./load.js"
 import type { Contestant, Meter } from "./meter.js"
 import { overCodec, overPlainSocket, type Post } from "./socketClients.js"

@@ -1,9 +1,11 @@
 /** The process of one kind of server: listens on ports of the system's choice, tells them, and its CPU time when asked. */
+
 import * as Http from "node:http"
 import { type AddressInfo, createServer, type Server } from "node:net"
 import { Effect } from "effect"
 import { NodeServer } from "effect-ghostdb"
-import { forDialect, stringOf } from "../../src/protocol/Protocol.js"
+import { stringOf } from "../../src/model/Exchange.js"
+import { forDialect } from "../../src/protocol/Dialects.js"
 import { keys, replies, valueOf } from "./load.js"
 
 const [kind = "", ...arguments_] = process.argv.slice(2)

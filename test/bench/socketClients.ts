@@ -1,4 +1,5 @@
 /** Two clients of a few lines, to tell what the command, and what the codec, cost: promises over one pipelined socket. */
+
 import { Buffer } from "node:buffer"
 import { connect, type Socket } from "node:net"
 import { HttpReplyParser } from "../../src/http/ReplyParser.js"

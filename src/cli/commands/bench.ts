@@ -1,4 +1,5 @@
 /** `ghostdb bench`: a load on a cluster, and how fast it was. */
+
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -7,8 +8,9 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { PCGRandom } from "effect/Utils"
-import { GhostDB, type GhostDBService } from "../../GhostDB.js"
+import { GhostDB } from "../../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../../model/GhostDBError.js"
+import type { GhostDBService } from "../../model/GhostDBService.js"
 import { type Connection, connected } from "../connection.js"
 import { Unanswered } from "../exit.js"
 import { type Mix, type Operation, operations } from "../line/values.js"

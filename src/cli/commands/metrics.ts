@@ -1,7 +1,8 @@
 /** `ghostdb metrics`: the rows that the nodes keep, and what `top` reads from them too. */
+
 import * as Effect from "effect/Effect"
-import { GhostDB, type Metrics } from "../../GhostDB.js"
-import { SnitchMetrics, WatchdogMetrics } from "../../protocol/Protocol.js"
+import { GhostDB } from "../../GhostDB.js"
+import { type Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
 import { allAnswered, type Connection, configured, connected } from "../connection.js"
 import {
   bytes,

@@ -1,4 +1,5 @@
 /** `ghostdb ring`: which node holds what. */
+
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { GhostDB } from "../../GhostDB.js"

@@ -1,8 +1,9 @@
 /** `ghostdb serve`: embedded nodes until a signal comes, and the nodes file that names them. */
+
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { Dialect } from "../../protocol/Protocol.js"
+import type { Dialect } from "../../model/Dialect.js"
 import * as NodeServer from "../../server/NodeServer.js"
 import { signal, UsageError } from "../exit.js"
 import { json, print, printNote, visible } from "../terminal/output.js"

@@ -1,4 +1,5 @@
 /** `ghostdb top`: a live view of the cluster on the whole terminal. */
+
 import { writeSync } from "node:fs"
 import * as Terminal from "@effect/platform/Terminal"
 import * as Arr from "effect/Array"
@@ -12,9 +13,9 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import type { Topology } from "../../cluster/ClusterState.js"
-import { GhostDB, type Metrics } from "../../GhostDB.js"
-import type { SnitchMetrics, WatchdogMetrics } from "../../protocol/Protocol.js"
+import { GhostDB } from "../../GhostDB.js"
+import type { Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
+import type { Topology } from "../../model/Topology.js"
 import { type Connection, configured, connected, inOrderOf, shown, topologyNow, totalEntries } from "../connection.js"
 import { UsageError } from "../exit.js"
 import {

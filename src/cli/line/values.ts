@@ -1,7 +1,8 @@
 /** What stands on the command line as text and is something else: times, sizes, lifetimes, the mix of a load. Pure. */
+
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
-import type { Ttl } from "../../GhostDB.js"
+import type { Ttl } from "../../model/Ttl.js"
 
 /** `Left` says in a few words what was expected. */
 export type Parser<A> = (text: string) => Either.Either<A, string>
