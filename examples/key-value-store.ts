@@ -2,7 +2,7 @@
 import { KeyValueStore } from "@effect/platform"
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Option, Schema } from "effect"
-import { layer, NodeServer, SocketTransport } from "effect-ghostdb"
+import { Client, NodeServer, SocketTransport } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
 
 const Session = Schema.Struct({ user: Schema.String, since: Schema.Date })
@@ -27,7 +27,7 @@ const program = Effect.gen(function* () {
 })
 
 const cluster = NodeServer.cluster({ nodes: 3 }).pipe(
-  Effect.map((servers) => layer({ nodes: servers.map(({ address }) => address) })),
+  Effect.map((servers) => Client.layer({ nodes: servers.map(({ address }) => address) })),
   Layer.unwrapScoped,
   Layer.provide(SocketTransport.layer)
 )

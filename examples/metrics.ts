@@ -1,7 +1,7 @@
 /** What the nodes tell of themselves, and what the client tells of its commands. */
 import { NodeRuntime } from "@effect/platform-node"
 import { Console, Effect, Layer, Metric } from "effect"
-import { GhostDB, layer, NodeServer, SocketTransport } from "effect-ghostdb"
+import { Client, GhostDB, NodeServer, SocketTransport } from "effect-ghostdb"
 
 const program = Effect.gen(function* () {
   const servers = yield* NodeServer.cluster({ nodes: 2, metricsInterval: "100 millis" })
@@ -23,7 +23,9 @@ const program = Effect.gen(function* () {
       const labels = Object.fromEntries(metricKey.tags.map(({ key, value }) => [key, value]))
       yield* Console.log(`  ${labels["db.operation.name"]}, ${labels["ghostdb.outcome"]}: ${metricState.count}`)
     }
-  }).pipe(Effect.provide(Layer.provide(layer({ nodes: servers.map(({ address }) => address) }), SocketTransport.layer)))
+  }).pipe(
+    Effect.provide(Layer.provide(Client.layer({ nodes: servers.map(({ address }) => address) }), SocketTransport.layer))
+  )
 })
 
 program.pipe(Effect.scoped, NodeRuntime.runMain)

@@ -3,7 +3,7 @@
 import * as Http from "node:http"
 import { NodeHttpClient, Undici } from "@effect/platform-node"
 import { type Context, Effect, Exit, Layer, ManagedRuntime, Option, Schema, Tracer } from "effect"
-import { GhostDB, type GhostDBOptions, type Json, layer, SocketTransport } from "effect-ghostdb"
+import { Client, GhostDB, type GhostDBOptions, type Json, SocketTransport } from "effect-ghostdb"
 import { layer as layerHttpClient } from "effect-ghostdb/HttpClientTransport"
 import { NearCache } from "effect-ghostdb/NearCache"
 import type { Transport } from "effect-ghostdb/Transport"
@@ -105,7 +105,7 @@ const commands = ({ bytes, command }: Load) => {
 
 /** The client as its users have it, but for the nodes file and for attempts that outlast a busy machine. */
 const client = (load: Load, transport: Layer.Layer<Transport>, options?: GhostDBOptions): Layer.Layer<GhostDB> =>
-  layer({ attemptTimeout: "10 seconds", deadline: "20 seconds", ...options, nodes: load.nodes }).pipe(
+  Client.layer({ attemptTimeout: "10 seconds", deadline: "20 seconds", ...options, nodes: load.nodes }).pipe(
     Layer.provide(transport),
     Layer.orDie
   )

@@ -2,7 +2,7 @@
 import { setTimeout } from "node:timers/promises"
 import { Undici } from "@effect/platform-node"
 import { Layer, ManagedRuntime } from "effect"
-import { GhostDB, type GhostDBOptions, layer, SocketTransport } from "effect-ghostdb"
+import { Client, GhostDB, type GhostDBOptions, SocketTransport } from "effect-ghostdb"
 import { keys } from "./load.js"
 import type { MemoryResult } from "./micro.js"
 import { pipelined } from "./UndiciTransport.js"
@@ -23,7 +23,7 @@ const used = async (): Promise<number> => {
 }
 
 const makeClient = (node: string, options?: GhostDBOptions) =>
-  ManagedRuntime.make(Layer.orDie(Layer.provide(layer({ ...options, nodes: [node] }), SocketTransport.layer)))
+  ManagedRuntime.make(Layer.orDie(Layer.provide(Client.layer({ ...options, nodes: [node] }), SocketTransport.layer)))
 
 const get = GhostDB.get(keys[0] ?? "")
 

@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Duration, Effect, Logger, LogLevel, Option, Random, Schedule, Stream } from "effect"
-import { GhostDB, layer, SocketTransport } from "effect-ghostdb"
+import { Client, GhostDB, SocketTransport } from "effect-ghostdb"
 import { overTls } from "../support/tls.js"
 
 const { values: args } = parseArgs({
@@ -151,7 +151,7 @@ const soak = Effect.gen(function* () {
     }
   }).pipe(
     Effect.provide(
-      layer({
+      Client.layer({
         nodes: addresses,
         replicas: 40,
         revive: Schedule.spaced("300 millis"),

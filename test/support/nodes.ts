@@ -1,12 +1,13 @@
 import { Effect, Layer } from "effect"
-import { type GhostDB, type GhostDBOptions, layer, NodeServer, SocketTransport, type Transport } from "effect-ghostdb"
+import { Client, type GhostDB, type GhostDBOptions, NodeServer, SocketTransport, type Transport } from "effect-ghostdb"
 
 /** A client of the servers given, over the socket transport unless another is. */
 export const clientOf = (
   servers: ReadonlyArray<NodeServer.NodeServer>,
   options: Omit<GhostDBOptions, "requireLive"> = {},
   transport: Layer.Layer<Transport.Transport> = SocketTransport.layer
-) => layer({ ...options, nodes: servers.map(({ address }) => address) }).pipe(Layer.provide(transport), Layer.orDie)
+) =>
+  Client.layer({ ...options, nodes: servers.map(({ address }) => address) }).pipe(Layer.provide(transport), Layer.orDie)
 
 /** A client of three embedded nodes of its own. */
 export const overHttp = (

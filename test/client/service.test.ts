@@ -1,9 +1,9 @@
 import { FetchHttpClient } from "@effect/platform"
 import { Layer } from "effect"
 import { Dialect, HttpClientTransport, TestCluster } from "effect-ghostdb"
-import { contract } from "./support/contract.js"
-import { overHttp } from "./support/nodes.js"
-import { overTls, serverTls } from "./support/tls.js"
+import { overHttp } from "../support/nodes.js"
+import { overTls, serverTls } from "../support/tls.js"
+import { contract } from "./service.contract.js"
 
 for (const dialect of Dialect.literals) {
   contract(`${dialect} nodes in memory`, { dialect, size: 3, layer: TestCluster.layer({ dialect }) })

@@ -3,7 +3,7 @@ import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Chunk, Deferred, Effect, Fiber, Layer, Logger, Option, Schedule, Stream } from "effect"
 import { GhostDB, GhostDBLive, type GhostDBOptions, type Topology } from "effect-ghostdb"
-import * as HostileServer from "./support/HostileServer.js"
+import * as HostileServer from "../support/HostileServer.js"
 
 type Node = HostileServer.HostileServer
 

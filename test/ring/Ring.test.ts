@@ -2,8 +2,8 @@ import { readFileSync } from "node:fs"
 import { crc32 as zlibCrc32 } from "node:zlib"
 import { assert, describe, it } from "@effect/vitest"
 import { FastCheck, Option, Schema } from "effect"
-import { crc32 } from "../src/ring/crc32.js"
-import * as Ring from "../src/ring/Ring.js"
+import { crc32 } from "../../src/ring/crc32.js"
+import * as Ring from "../../src/ring/Ring.js"
 
 const Vectors = Schema.parseJson(
   Schema.Struct({
@@ -17,7 +17,7 @@ const Vectors = Schema.parseJson(
   })
 )
 const vectors = Schema.decodeSync(Vectors)(
-  readFileSync(new URL("./fixtures/ring-vectors.json", import.meta.url), "utf8")
+  readFileSync(new URL("../fixtures/ring-vectors.json", import.meta.url), "utf8")
 ).rings
 
 /** The specification, word by word: hashes are strings, sorted and compared as such. */

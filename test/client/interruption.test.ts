@@ -17,8 +17,8 @@ import {
   Scope,
   Stream
 } from "effect"
-import { type ClientOptions, GhostDB, type KeyError, layer, NoMoreServers, SocketTransport } from "effect-ghostdb"
-import * as HostileServer from "./support/HostileServer.js"
+import { Client, type ClientOptions, GhostDB, type KeyError, NoMoreServers, SocketTransport } from "effect-ghostdb"
+import * as HostileServer from "../support/HostileServer.js"
 
 type Node = HostileServer.HostileServer
 
@@ -26,7 +26,7 @@ type Command = Effect.Effect<unknown, NoMoreServers | KeyError, GhostDB>
 
 /** Nothing of it ends by itself while a test runs. */
 const client = (nodes: ReadonlyArray<Node>, options: Partial<ClientOptions> = {}) =>
-  layer({
+  Client.layer({
     attemptTimeout: 10_000,
     deadline: 10_000,
     replicas: HostileServer.replicas,

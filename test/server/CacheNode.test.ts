@@ -1,11 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Duration, Effect, Exit, FastCheck as fc, Option, TestClock } from "effect"
 import { CacheNode, type Dialect } from "effect-ghostdb"
-import { goJson, goString } from "../src/server/GoJson.js"
-import * as RaftGroup from "../src/server/RaftGroup.js"
-import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
-import wireV1 from "./fixtures/wire-v1.json" with { type: "json" }
-import wireV2 from "./fixtures/wire-v2.json" with { type: "json" }
+import { goJson, goString } from "../../src/server/GoJson.js"
+import * as RaftGroup from "../../src/server/RaftGroup.js"
+import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
+import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
+import wireV2 from "../fixtures/wire-v2.json" with { type: "json" }
 
 interface Exchange {
   readonly command: string

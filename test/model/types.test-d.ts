@@ -18,6 +18,7 @@ import {
   type Stream
 } from "effect"
 import {
+  Client,
   type ClientOptions,
   type DeleteResult,
   type FlushResult,
@@ -28,10 +29,7 @@ import {
   GhostDBTest,
   type Json,
   type KeyError,
-  layer,
-  layerConfig,
   type Metrics,
-  make,
   type NodesFileError,
   type NoMoreServers,
   type SnitchMetrics,
@@ -408,24 +406,24 @@ describe("the layers", () => {
 
   it("over nodes need a Transport, and fail alike", () => {
     const nodes = ["10.0.0.1"]
-    expectTypeOf(layer({ nodes })).toEqualTypeOf<Layer.Layer<GhostDB, NodesFileError, Transport.Transport>>()
-    expectTypeOf(layer({ nodes, requireLive: true })).toEqualTypeOf<
+    expectTypeOf(Client.layer({ nodes })).toEqualTypeOf<Layer.Layer<GhostDB, NodesFileError, Transport.Transport>>()
+    expectTypeOf(Client.layer({ nodes, requireLive: true })).toEqualTypeOf<
       Layer.Layer<GhostDB, NodesFileError | NoMoreServers, Transport.Transport>
     >()
-    expectTypeOf(make({ nodes })).toEqualTypeOf<
+    expectTypeOf(Client.make({ nodes })).toEqualTypeOf<
       Effect.Effect<GhostDBService, NodesFileError, Transport.Transport | Scope.Scope>
     >()
-    expectTypeOf(make({ nodes, requireLive: true })).toEqualTypeOf<
+    expectTypeOf(Client.make({ nodes, requireLive: true })).toEqualTypeOf<
       Effect.Effect<GhostDBService, NodesFileError | NoMoreServers, Transport.Transport | Scope.Scope>
     >()
   })
 
   it("from the configuration fail with ConfigError as well", () => {
-    expectTypeOf(layerConfig({ nodes: Config.array(Config.string(), "NODES") })).toEqualTypeOf<
+    expectTypeOf(Client.layerConfig({ nodes: Config.array(Config.string(), "NODES") })).toEqualTypeOf<
       Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError | NoMoreServers, Transport.Transport>
     >()
-    layerConfig(Config.map(Config.string("NODES"), (nodes): ClientOptions => ({ nodes: nodes.split(",") })))
-    layerConfig({
+    Client.layerConfig(Config.map(Config.string("NODES"), (nodes): ClientOptions => ({ nodes: nodes.split(",") })))
+    Client.layerConfig({
       nodes: Config.succeed(["10.0.0.1"]),
       port: Config.integer("PORT"),
       protocol: Config.literal("http", "https")("PROTOCOL"),
@@ -436,9 +434,9 @@ describe("the layers", () => {
       requireLive: Config.succeed(true)
     })
     // @ts-expect-error
-    layerConfig({ port: Config.integer("PORT") })
+    Client.layerConfig({ port: Config.integer("PORT") })
     // @ts-expect-error
-    layerConfig({ nodes: Config.succeed(["10.0.0.1"]), port: Config.string("PORT") })
+    Client.layerConfig({ nodes: Config.succeed(["10.0.0.1"]), port: Config.string("PORT") })
   })
 
   it("in memory cannot fail", () => {

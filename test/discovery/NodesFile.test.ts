@@ -18,12 +18,12 @@ import {
   Stream,
   TestClock
 } from "effect"
-import * as Parse from "../src/discovery/Parse.js"
-import type * as Watched from "../src/discovery/Watched.js"
-import * as WatchFile from "../src/discovery/WatchFile.js"
-import * as WatchUrl from "../src/discovery/WatchUrl.js"
-import { NodesFileError } from "../src/model/GhostDBError.js"
-import { parseAddress } from "../src/model/NodeAddress.js"
+import * as Parse from "../../src/discovery/Parse.js"
+import type * as Watched from "../../src/discovery/Watched.js"
+import * as WatchFile from "../../src/discovery/WatchFile.js"
+import * as WatchUrl from "../../src/discovery/WatchUrl.js"
+import { NodesFileError } from "../../src/model/GhostDBError.js"
+import { parseAddress } from "../../src/model/NodeAddress.js"
 
 const failure = <A>(result: Either.Either<A, NodesFileError>): NodesFileError => Either.getOrThrow(Either.flip(result))
 

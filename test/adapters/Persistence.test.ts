@@ -3,7 +3,7 @@ import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer, Option, PrimaryKey, Request, RequestResolver, Schema, TestClock } from "effect"
 import { GhostDB } from "effect-ghostdb"
 import * as GhostDBPersistence from "effect-ghostdb/Persistence"
-import { inMemory, Nodes, overHttp } from "./support/clusters.js"
+import { inMemory, Nodes, overHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ id: Schema.Number, name: Schema.String, born: Schema.Date }) {}
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}

@@ -3,7 +3,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { assertMatch, deepStrictEqual } from "@effect/vitest/utils"
 import ts from "typescript"
 
-const root = fileURLToPath(new URL("..", import.meta.url))
+const root = fileURLToPath(new URL("../..", import.meta.url))
 const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
 const strict = ts.parseJsonConfigFileContent({ ...config, include: [], files: [] }, ts.sys, root).options
 

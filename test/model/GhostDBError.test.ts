@@ -10,17 +10,17 @@ import {
 } from "@effect/vitest/utils"
 import { Cause, Effect, Equal, FastCheck, HashMap, Layer, Logger, Redacted, Schedule, Schema } from "effect"
 import {
+  Client,
   FailureReason,
   type Fault,
   GhostDB,
   KeyError,
-  layer,
   NodeFailure,
   NodesFileError,
   NoMoreServers,
   Transport
 } from "effect-ghostdb"
-import { stringOf } from "../src/model/Exchange.js"
+import { stringOf } from "../../src/model/Exchange.js"
 
 const refused: NodeFailure = { node: "10.0.0.1", reason: "Refused", detail: "ECONNREFUSED" }
 const timeout: NodeFailure = { node: "[::1]:8000", reason: "AttemptTimeout", detail: "no reply in 1000 ms" }
@@ -196,7 +196,7 @@ describe("errors and logs", () => {
               release: () => Effect.void
             })
         })
-        const client = layer({
+        const client = Client.layer({
           nodes: ["10.0.0.1", "10.0.0.2"],
           retry: Schedule.stop,
           headers: { authorization: Redacted.make(`Bearer ${secret}`) }

@@ -6,10 +6,10 @@ import * as tls from "node:tls"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Random, TestClock } from "effect"
 import { NodeServer } from "effect-ghostdb"
-import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
-import wireV1 from "./fixtures/wire-v1.json" with { type: "json" }
-import wireV2 from "./fixtures/wire-v2.json" with { type: "json" }
-import { pem, serverTls } from "./support/tls.js"
+import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
+import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
+import wireV2 from "../fixtures/wire-v2.json" with { type: "json" }
+import { pem, serverTls } from "../support/tls.js"
 
 const ca = pem("ca.crt")
 
@@ -359,7 +359,7 @@ describe("NodeServer", () => {
       const program = `
         import * as net from "node:net"
         import { Effect } from "effect"
-        import { NodeServer } from ${JSON.stringify(new URL("../src/index.ts", import.meta.url).href)}
+        import { NodeServer } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
         await Effect.gen(function* () {
           const [server] = yield* NodeServer.cluster({ nodes: 2, metricsInterval: "1 second" })
           const socket = net.connect(server.port, "127.0.0.1")

@@ -5,10 +5,10 @@ import { runInNewContext } from "node:vm"
 import { Undici } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
-import { HttpReplyParser } from "../src/http/ReplyParser.js"
-import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
-import wireV1 from "./fixtures/wire-v1.json" with { type: "json" }
-import wireV2 from "./fixtures/wire-v2.json" with { type: "json" }
+import { HttpReplyParser } from "../../src/http/ReplyParser.js"
+import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
+import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
+import wireV2 from "../fixtures/wire-v2.json" with { type: "json" }
 
 type Reply = readonly [status: number, body: string]
 

@@ -4,15 +4,15 @@ import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { describe, expect, it, vi } from "@effect/vitest"
 import { Chunk, Effect, Exit, Fiber, Option, Redacted, Scope, TestClock } from "effect"
-import { defaults, type Fault, SocketTransport, Transport } from "effect-ghostdb"
-import { echo, http, listen, type Server, silent, until } from "./support/RawServer.js"
+import { type Fault, GhostDBConfig, SocketTransport, Transport } from "effect-ghostdb"
+import { echo, http, listen, type Server, silent, until } from "../support/RawServer.js"
 
 const closing = "Connection: close\r\n"
 
 const connect = (
   settings: Partial<Transport.TransportSettings> = {}
 ): Effect.Effect<Transport.Connections, never, Scope.Scope> =>
-  Effect.flatMap(Transport.Transport, ({ connect }) => connect({ ...defaults, ...settings })).pipe(
+  Effect.flatMap(Transport.Transport, ({ connect }) => connect({ ...GhostDBConfig.defaults, ...settings })).pipe(
     Effect.provide(SocketTransport.layer)
   )
 

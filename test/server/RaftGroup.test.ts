@@ -3,8 +3,8 @@ import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Option, TestClock } from "effect"
 import { CacheNode } from "effect-ghostdb"
-import type { Write } from "../src/server/CacheEntries.js"
-import * as RaftGroup from "../src/server/RaftGroup.js"
+import type { Write } from "../../src/server/CacheEntries.js"
+import * as RaftGroup from "../../src/server/RaftGroup.js"
 
 const put = (key: string, value: number, ttl = -1) => `{"Gobj":{"Key":"${key}","Value":${value},"TTL":"${ttl}"}}`
 const get = (key: string) => `{"Gobj":{"Key":"${key}"}}`

@@ -17,8 +17,8 @@ import {
   TestClock
 } from "effect"
 import { ClientMetrics, GhostDB, GhostDBTest, KeyError, NodeServer, NoMoreServers } from "effect-ghostdb"
-import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "./support/clusters.js"
-import { clientOf } from "./support/nodes.js"
+import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "../support/clusters.js"
+import { clientOf } from "../support/nodes.js"
 
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.Number }) {}
 class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {}) {}

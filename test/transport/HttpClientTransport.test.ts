@@ -3,8 +3,8 @@ import { FetchHttpClient, HttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Fiber, Layer, Redacted, TestClock } from "effect"
-import { defaults, type Fault, HttpClientTransport, Transport } from "effect-ghostdb"
-import { echo, http, listen, type Serve, silent, until } from "./support/RawServer.js"
+import { type Fault, GhostDBConfig, HttpClientTransport, Transport } from "effect-ghostdb"
+import { echo, http, listen, type Serve, silent, until } from "../support/RawServer.js"
 
 const clients = {
   fetch: FetchHttpClient.layer,
@@ -26,7 +26,9 @@ describe.each(Object.entries(clients))("layerHttpClient over %s", (_, client) =>
   const layer = HttpClientTransport.layer.pipe(Layer.provide(client))
 
   const connect = (settings: Partial<Transport.TransportSettings> = {}) =>
-    Effect.flatMap(Transport.Transport, ({ connect }) => connect({ ...defaults, attemptTimeout, ...settings }))
+    Effect.flatMap(Transport.Transport, ({ connect }) =>
+      connect({ ...GhostDBConfig.defaults, attemptTimeout, ...settings })
+    )
 
   const fault = (serve: Serve, settings: Partial<Transport.TransportSettings> = {}) =>
     Effect.gen(function* () {
@@ -210,7 +212,7 @@ it.scoped("options of fetch given to the layer are kept", () =>
     const init = Layer.succeed(FetchHttpClient.RequestInit, { headers: { "x-init": "kept" } })
     const layer = HttpClientTransport.layer.pipe(Layer.provide(FetchHttpClient.layer), Layer.provide(init))
     const transport = yield* Transport.Transport.pipe(Effect.provide(layer))
-    const { post } = yield* transport.connect(defaults)
+    const { post } = yield* transport.connect(GhostDBConfig.defaults)
     yield* post(server.address, "get", "{}")
     expect(server.requests[0]?.head).toMatch(/^x-init: kept$/im)
   })

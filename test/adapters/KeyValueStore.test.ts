@@ -4,7 +4,7 @@ import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, Schema, TestClock } from "effect"
 import { GhostDB } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
-import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "./support/clusters.js"
+import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ name: Schema.String, age: Schema.Number, born: Schema.Date }) {}
 

@@ -2,12 +2,12 @@ import { isDeepStrictEqual } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
 import { assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { DateTime, FastCheck, Option } from "effect"
-import * as ClusterState from "../src/cluster/ClusterState.js"
-import * as Routing from "../src/cluster/Routing.js"
-import { Dialect } from "../src/model/Dialect.js"
-import { FailureReason, type Fault } from "../src/model/GhostDBError.js"
-import type { Topology } from "../src/model/Topology.js"
-import * as Ring from "../src/ring/Ring.js"
+import * as ClusterState from "../../src/cluster/ClusterState.js"
+import * as Routing from "../../src/cluster/Routing.js"
+import { Dialect } from "../../src/model/Dialect.js"
+import { FailureReason, type Fault } from "../../src/model/GhostDBError.js"
+import type { Topology } from "../../src/model/Topology.js"
+import * as Ring from "../../src/ring/Ring.js"
 
 const refused: Fault = { reason: "Refused", detail: "ECONNREFUSED" }
 const reset: Fault = { reason: "Reset", detail: "" }

@@ -21,19 +21,19 @@ import {
   Tracer
 } from "effect"
 import {
+  Client,
   type ClientOptions,
-  defaults,
   type FailureReason,
   GhostDB,
+  GhostDBConfig,
   type KeyError,
-  layer,
   NoMoreServers,
   SocketTransport,
   type Topology
 } from "effect-ghostdb"
 import { afterAll } from "vitest"
-import * as HostileServer from "./support/HostileServer.js"
-import { pem, serverTls } from "./support/tls.js"
+import * as HostileServer from "../support/HostileServer.js"
+import { pem, serverTls } from "../support/tls.js"
 
 type Node = HostileServer.HostileServer
 
@@ -45,7 +45,7 @@ const failureThreshold = 3
 
 const client = (nodes: ReadonlyArray<Node>, options: Partial<ClientOptions> = {}) =>
   Layer.provide(
-    layer({
+    Client.layer({
       attemptTimeout,
       deadline: 10_000,
       replicas: HostileServer.replicas,
@@ -686,7 +686,7 @@ describe.concurrent("with no live node", () => {
     "commands fail in well under a second, with a failure for each node; and the sweep brings it back",
     () =>
       Effect.gen(function* () {
-        const { attemptTimeout, deadline, retry } = defaults
+        const { attemptTimeout, deadline, retry } = GhostDBConfig.defaults
         const { context, nodes } = yield* cluster({ attemptTimeout, deadline, retry })
         yield* Effect.gen(function* () {
           yield* Effect.forEach(nodes, ({ stop }) => stop)

@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs"
 import { describe, it } from "@effect/vitest"
 import { assertInstanceOf, assertMatch, assertTrue, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
 import { Either, FastCheck, Option, Predicate, Schema } from "effect"
-import { Dialect } from "../src/model/Dialect.js"
-import { jsonText, type Reply, stringOf } from "../src/model/Exchange.js"
-import { SnitchMetrics, WatchdogMetrics } from "../src/model/Metrics.js"
-import * as Dialects from "../src/protocol/Dialects.js"
-import type * as Protocol from "../src/protocol/Protocol.js"
+import { Dialect } from "../../src/model/Dialect.js"
+import { jsonText, type Reply, stringOf } from "../../src/model/Exchange.js"
+import { SnitchMetrics, WatchdogMetrics } from "../../src/model/Metrics.js"
+import * as Dialects from "../../src/protocol/Dialects.js"
+import type * as Protocol from "../../src/protocol/Protocol.js"
 
 const Exchange = Schema.Struct({
   command: Schema.String,

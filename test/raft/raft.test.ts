@@ -16,13 +16,12 @@ import {
 } from "effect"
 import {
   type CacheNode,
+  Client,
   type Dialect,
   GhostDB,
   type GhostDBService,
   type Json,
   type KeyError,
-  layer,
-  make,
   NodeServer,
   NoMoreServers,
   Ring,
@@ -32,13 +31,13 @@ import {
   type TestClusterOptions,
   Transport
 } from "effect-ghostdb"
-import { stringOf } from "../src/model/Exchange.js"
-import * as Dialects from "../src/protocol/Dialects.js"
-import type * as Protocol from "../src/protocol/Protocol.js"
-import * as RaftGroup from "../src/server/RaftGroup.js"
-import wireRaft from "./fixtures/wire-raft.json" with { type: "json" }
-import * as HostileServer from "./support/HostileServer.js"
-import { clientOf } from "./support/nodes.js"
+import { stringOf } from "../../src/model/Exchange.js"
+import * as Dialects from "../../src/protocol/Dialects.js"
+import type * as Protocol from "../../src/protocol/Protocol.js"
+import * as RaftGroup from "../../src/server/RaftGroup.js"
+import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
+import * as HostileServer from "../support/HostileServer.js"
+import { clientOf } from "../support/nodes.js"
 
 /** So many that each node owns some keys, which is what makes `readFrom: "any"` ask it. */
 const replicas = 50
@@ -391,7 +390,7 @@ describe("the leader's address", () => {
     Effect.gen(function* () {
       const servers = yield* NodeServer.cluster({ dialect: "raft", raftHost: "raft.internal" })
       const nodes = servers.map(({ port }) => `localhost:${port}`)
-      const client = layer({ nodes, replicas }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
+      const client = Client.layer({ nodes, replicas }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
       expect(yield* Effect.provide(leaderOf, client)).toBe(nodes[0])
     })
   )
@@ -400,7 +399,7 @@ describe("the leader's address", () => {
     Effect.gen(function* () {
       const servers = yield* NodeServer.cluster({ dialect: "raft" })
       const nodes = servers.map(({ port }, i) => (i === 0 ? `localhost:${port}` : `127.0.0.1:${port}`))
-      const client = layer({ nodes, replicas }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
+      const client = Client.layer({ nodes, replicas }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
       expect(yield* Effect.provide(leaderOf, client)).toBe(nodes[0])
     })
   )
@@ -413,7 +412,7 @@ describe("the leader's address", () => {
       const nodes = [hostile.address, ...servers.map(({ address }) => address)]
       const ring = Ring.make(nodes, { replicas })
       const key = keys.find((key) => Ring.owner(ring, key) !== hostile.address)!
-      const client = layer({ nodes, replicas, attemptTimeout: "3 seconds" }).pipe(
+      const client = Client.layer({ nodes, replicas, attemptTimeout: "3 seconds" }).pipe(
         Layer.provide(SocketTransport.layer),
         Layer.orDie
       )
@@ -475,7 +474,11 @@ describe("a leader that cannot lead", () => {
             release: () => Effect.void
           })
       }
-      const db = yield* Effect.provideService(make({ nodes: ["node-1", "node-2"] }), Transport.Transport, transport)
+      const db = yield* Effect.provideService(
+        Client.make({ nodes: ["node-1", "node-2"] }),
+        Transport.Transport,
+        transport
+      )
       const write = yield* Effect.fork(Effect.flip(db.put("key", 1)))
       yield* TestClock.adjust("5 seconds")
       expect(yield* Fiber.join(write)).toMatchObject({

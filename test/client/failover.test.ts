@@ -2,8 +2,8 @@ import { execFile } from "node:child_process"
 import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, Stream } from "effect"
-import { GhostDB, layer, NodeServer, Ring, type Topology, Transport } from "effect-ghostdb"
-import { clientOf } from "./support/nodes.js"
+import { Client, GhostDB, NodeServer, Ring, type Topology, Transport } from "effect-ghostdb"
+import { clientOf } from "../support/nodes.js"
 
 const topologyWhere = (predicate: (topology: Topology) => boolean) =>
   GhostDB.topology.pipe(Stream.filter(predicate), Stream.runHead, Effect.flatten)
@@ -81,7 +81,9 @@ it.effect("a success clears the doubts of failures that came while it was under 
       yield* fail
       expect((yield* topologyWhere(() => true)).dead).toHaveLength(1)
     }).pipe(
-      Effect.provide(Layer.provide(layer({ nodes: ["node"], retry: Schedule.stop, failureThreshold: 3 }), transport))
+      Effect.provide(
+        Layer.provide(Client.layer({ nodes: ["node"], retry: Schedule.stop, failureThreshold: 3 }), transport)
+      )
     )
   })
 )
@@ -142,7 +144,7 @@ it.scopedLive(
 )
 
 it("a program that uses GhostDBLive exits by itself", async () => {
-  const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "test/support/exits.ts"], {
+  const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "test/fixtures/ends-by-itself.ts"], {
     timeout: 20_000
   })
   expect(stdout).toContain("STORED\n")

@@ -1,7 +1,7 @@
 import { describe, expect, layer as withLayer } from "@effect/vitest"
 import { Clock, Duration, Effect, Either, Exit, Option, Request, RequestResolver, Schema, TestClock } from "effect"
 import { GhostDB, KeyError, Resolver } from "effect-ghostdb"
-import { inMemory, Nodes, overHttp } from "./support/clusters.js"
+import { inMemory, Nodes, overHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({
   id: Schema.Number,

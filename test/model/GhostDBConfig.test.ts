@@ -18,8 +18,7 @@ import {
   Redacted,
   Schedule
 } from "effect"
-import { defaults, type GhostDBOptions, layer, layerConfig, type NodeFailure, Transport } from "effect-ghostdb"
-import * as GhostDBConfig from "../src/model/GhostDBConfig.js"
+import { Client, GhostDBConfig, type GhostDBOptions, type NodeFailure, Transport } from "effect-ghostdb"
 
 /** The options of untyped code. */
 const untyped = (options: object): GhostDBOptions => options
@@ -44,7 +43,7 @@ const idle = Layer.succeed(Transport.Transport, {
 describe("GhostDBConfig", () => {
   describe("defaults", () => {
     it("are those of the documentation", () => {
-      const { election: _election, retry: _retry, revive: _revive, ...plain } = defaults
+      const { election: _election, retry: _retry, revive: _revive, ...plain } = GhostDBConfig.defaults
       deepStrictEqual(plain, {
         port: 7991,
         protocol: "http",
@@ -69,18 +68,18 @@ describe("GhostDBConfig", () => {
     })
 
     it("are what no options come to", () => {
-      deepStrictEqual(resolve({}), defaults)
+      deepStrictEqual(resolve({}), GhostDBConfig.defaults)
     })
 
     it("hold where an option of untyped code is undefined", () => {
-      const undefineds = Object.fromEntries(Object.keys(defaults).map((name) => [name, undefined]))
-      deepStrictEqual(resolve(untyped(undefineds)), defaults)
+      const undefineds = Object.fromEntries(Object.keys(GhostDBConfig.defaults).map((name) => [name, undefined]))
+      deepStrictEqual(resolve(untyped(undefineds)), GhostDBConfig.defaults)
     })
 
     it.effect("try a node again twice, after about 20 and 40 ms", () =>
       Effect.gen(function* () {
         for (const _ of Arr.range(1, 50)) {
-          const [first = 0, second = 0, ...rest] = yield* delays(defaults.retry, 5)
+          const [first = 0, second = 0, ...rest] = yield* delays(GhostDBConfig.defaults.retry, 5)
           assertTrue(first >= 16 && first <= 24, `${first} ms`)
           assertTrue(second >= 32 && second <= 48, `${second} ms`)
           // the third failure ends it
@@ -91,7 +90,7 @@ describe("GhostDBConfig", () => {
 
     it.effect("revive every 30 seconds, give or take a fifth, without end", () =>
       Effect.gen(function* () {
-        const waits = yield* delays(defaults.revive, 200)
+        const waits = yield* delays(GhostDBConfig.defaults.revive, 200)
         strictEqual(waits.length, 200)
         for (const wait of waits) assertTrue(wait >= 24_000 && wait <= 36_000, `${wait} ms`)
         assertTrue(new Set(waits).size > 1, "clients must not come back at once")
@@ -100,7 +99,7 @@ describe("GhostDBConfig", () => {
 
     it.effect("look for a leader every 100 ms", () =>
       Effect.gen(function* () {
-        deepStrictEqual(yield* delays(defaults.election, 3), [100, 100, 100])
+        deepStrictEqual(yield* delays(GhostDBConfig.defaults.election, 3), [100, 100, 100])
       })
     )
   })
@@ -126,7 +125,7 @@ describe("GhostDBConfig", () => {
     } as const
     const settings = resolve({ ...given, attemptTimeout: "2 seconds", deadline: 2500, headers: { "X-Token": token } })
     deepStrictEqual(settings, {
-      ...defaults,
+      ...GhostDBConfig.defaults,
       ...given,
       attemptTimeout: 2000,
       deadline: 2500,
@@ -313,7 +312,7 @@ describe("GhostDBConfig", () => {
       Effect.gen(function* () {
         for (const options of [{ replicas: 0 }, { attemptTimeout: "soon" }, { headers: { "a b": "c" } }]) {
           const exit = yield* Effect.exit(
-            Layer.build(Layer.provide(layer({ nodes: ["10.0.0.1"], ...untyped(options) }), idle))
+            Layer.build(Layer.provide(Client.layer({ nodes: ["10.0.0.1"], ...untyped(options) }), idle))
           )
           const [defect] = Exit.isFailure(exit) ? Chunk.toReadonlyArray(Cause.defects(exit.cause)) : []
           assertInstanceOf(defect, Cause.IllegalArgumentException)
@@ -324,7 +323,7 @@ describe("GhostDBConfig", () => {
 
     it.scoped("are a ConfigError of layerConfig", () =>
       Effect.gen(function* () {
-        const error = yield* layerConfig({
+        const error = yield* Client.layerConfig({
           nodes: Config.array(Config.string(), "NODES"),
           port: Config.integer("PORT")
         }).pipe(
@@ -357,7 +356,7 @@ describe("GhostDBConfig", () => {
               return { post: () => Effect.never, release: () => Effect.void }
             })
         })
-        yield* layerConfig({
+        yield* Client.layerConfig({
           nodes: Config.array(Config.string(), "NODES"),
           port: Config.integer("PORT"),
           attemptTimeout: Config.duration("TIMEOUT"),
