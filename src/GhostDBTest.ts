@@ -9,7 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Client from "./client/Client.js"
 import type { GhostDB } from "./GhostDB.js"
 import type { Dialect } from "./model/Dialect.js"
-import { stringOf } from "./model/Exchange.js"
+import { stringOf, textOf, withheld } from "./model/Exchange.js"
 import { defaults, type GhostDBOptions } from "./model/GhostDBConfig.js"
 import type { Fault } from "./model/GhostDBError.js"
 import { parseAddress } from "./model/NodeAddress.js"
@@ -79,9 +79,11 @@ const makeCluster = Effect.fnUntraced(function* (
     connect: () =>
       Effect.succeed({
         post: (address, command, body) =>
-          Effect.flatMap(member(address), ({ node, running }) =>
-            running ? node.handle(command, stringOf(body)) : Effect.fail(refused)
-          ),
+          Effect.flatMap(member(address), ({ node, running }) => {
+            if (!running) return Effect.fail(refused)
+            const text = textOf(body)
+            return text === undefined ? Effect.succeed(withheld) : node.handle(command, stringOf(text))
+          }),
         release: () => Effect.void
       })
   }

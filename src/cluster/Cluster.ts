@@ -80,6 +80,7 @@ export const make = Effect.fnUntraced(function* (
         "redirect" as const
       )
     }
+    if (faultClass === "local") return Effect.succeed("suspect")
     return Effect.flatMap(ref.state, ({ nodes }) => {
       // It has left the cluster: nothing to update.
       if (!nodes.has(node)) return Effect.succeed("dead" as const)
@@ -110,7 +111,7 @@ export const make = Effect.fnUntraced(function* (
     failed,
     timedOut: (node, fault) => {
       const faultClass = ClusterState.classify(fault)
-      if (faultClass === "redirect") return Effect.void
+      if (faultClass === "redirect" || faultClass === "local") return Effect.void
       return Effect.asVoid(faultClass === "down" ? markDead(node, fault) : suspect(node, fault))
     }
   }

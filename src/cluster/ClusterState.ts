@@ -38,8 +38,9 @@ export interface ClusterState {
 /**
  * `down`: the node cannot be reached. `suspect`: it was reached, and did not answer as it should. `redirect`: it is well,
  * and another one is to be asked.
+ * `local`: this client's own doing, or nobody's; nothing is held against the node, and the command fails.
  */
-export type FaultClass = "down" | "suspect" | "redirect"
+export type FaultClass = "down" | "suspect" | "redirect" | "local"
 
 const classes: { readonly [R in FailureReason]: FaultClass } = {
   Refused: "down",
@@ -50,7 +51,10 @@ const classes: { readonly [R in FailureReason]: FaultClass } = {
   AttemptTimeout: "suspect",
   BadReply: "suspect",
   NotLeader: "redirect",
-  Deadline: "suspect"
+  Deadline: "suspect",
+  ReplyTooLarge: "local",
+  QueueTimeout: "local",
+  Overloaded: "local"
 }
 
 /** The class of a failure, the only place that knows it. */

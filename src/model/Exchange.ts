@@ -13,6 +13,19 @@ export interface Reply {
  */
 export type JsonText = string | Uint8Array
 
+/**
+ * The body of a request, or a function that makes it when the request can be written, so that a request that waits holds
+ * no encoded copy of its value. Undefined withholds the request: it is not sent, and its reply is {@link withheld}. What
+ * the function throws is a defect of the command.
+ */
+export type Body = JsonText | (() => JsonText | undefined)
+
+/** Makes the body. */
+export const textOf = (body: Body): JsonText | undefined => (typeof body === "function" ? body() : body)
+
+/** The reply to a request that its {@link Body} withheld. Compared by identity. */
+export const withheld: Reply = { status: 0, body: "" }
+
 /** From this length on, bytes cost less than the string does. */
 const long = 32 * 1024
 

@@ -14,6 +14,11 @@ import * as Schema from "effect/Schema"
  *   than 200, malformed HTTP, or more than `maxReplyBytes`.
  * - `NotLeader`: the node is a follower of a raft cluster, or the cluster has no leader now.
  * - `Deadline`: the command's `deadline` passed while this node was being tried.
+ * - `ReplyTooLarge`: a reply of more than `maxReplyBytes`.
+ * - `QueueTimeout`: the command's `deadline` passed while its request waited in this client, behind others for the node.
+ * - `Overloaded`: this client could not send in time: it is out of file descriptors, or its event loop was blocked.
+ *
+ * The last three say nothing against the node, and are not held against it.
  */
 export const FailureReason = Schema.Literal(
   "Refused",
@@ -24,7 +29,10 @@ export const FailureReason = Schema.Literal(
   "AttemptTimeout",
   "BadReply",
   "NotLeader",
-  "Deadline"
+  "Deadline",
+  "ReplyTooLarge",
+  "QueueTimeout",
+  "Overloaded"
 )
 
 /** @see the constant of the same name */

@@ -11,7 +11,7 @@ import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { faultOfSystemError } from "../http/SystemError.js"
-import type { JsonText } from "../model/Exchange.js"
+import { type JsonText, textOf, withheld } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { parseAddress } from "../model/NodeAddress.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
@@ -60,16 +60,21 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
       Stream.mkString
     )
   }
+  const send = (node: string, command: string, body: JsonText) =>
+    client.execute(HttpClientRequest.post(url(node, command), { body: httpBody(body), headers })).pipe(
+      Effect.flatMap((response) => Effect.map(text(response), (body) => ({ status: response.status, body }))),
+      Effect.mapError((error) => ("_tag" in error ? faultOf(error) : error)),
+      Effect.timeoutFail({
+        duration: settings.attemptTimeout,
+        onTimeout: (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${settings.attemptTimeout} ms` })
+      })
+    )
   return {
     post: (node, command, body) =>
-      client.execute(HttpClientRequest.post(url(node, command), { body: httpBody(body), headers })).pipe(
-        Effect.flatMap((response) => Effect.map(text(response), (body) => ({ status: response.status, body }))),
-        Effect.mapError((error) => ("_tag" in error ? faultOf(error) : error)),
-        Effect.timeoutFail({
-          duration: settings.attemptTimeout,
-          onTimeout: (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${settings.attemptTimeout} ms` })
-        })
-      ),
+      Effect.suspend(() => {
+        const text = textOf(body)
+        return text === undefined ? Effect.succeed(withheld) : send(node, command, text)
+      }),
     release: () => Effect.void
   }
 }

@@ -6,10 +6,11 @@
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { Pool, released } from "../http/ConnectionPool.js"
-import type { Reply } from "../model/Exchange.js"
+import { type Reply, textOf, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { parseAddress } from "../model/NodeAddress.js"
@@ -37,13 +38,15 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
     post: (node, command, body) =>
       Effect.async<Reply, Fault>((resume) => {
         if (closed) return resume(released)
+        const text = textOf(body)
+        if (text === undefined) return resume(Exit.succeed(withheld))
         let pool = pools.get(node)
         if (pool === undefined) {
           pool = makePool(node, settings, secureContext, now)
           pools.set(node, pool)
         }
         busy.unsafeOpen()
-        pool.send({ head: pool.head(command), body, since: now(), resume })
+        pool.send({ head: pool.head(command), body: text, since: now(), resume })
       }),
     release: (node) =>
       Effect.sync(() => {

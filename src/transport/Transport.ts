@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { JsonText, Reply } from "../model/Exchange.js"
+import type { Body, Reply } from "../model/Exchange.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 
@@ -21,9 +21,11 @@ export interface Connections {
    * Posts a JSON document to `/<command>` on a node and waits for the whole reply, for `attemptTimeout` at most. `node` is
    * an address as a nodes file holds it.
    *
-   * Interrupting it disturbs no other request on the connection.
+   * It ends at `deadline` at the latest, without an interruption: milliseconds of the monotonic clock
+   * (`Clock.currentTimeNanos`). Without one, only the attempt is bounded. Interrupting it disturbs no other request on
+   * the connection.
    */
-  readonly post: (node: string, command: string, body: JsonText) => Effect.Effect<Reply, Fault>
+  readonly post: (node: string, command: string, body: Body, deadline?: number) => Effect.Effect<Reply, Fault>
   /** Closes the connections to a node that has left the cluster. Requests in flight on them fail with `Reset`. */
   readonly release: (node: string) => Effect.Effect<void>
 }

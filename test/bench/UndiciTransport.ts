@@ -5,7 +5,7 @@ import { Effect, Exit, Layer } from "effect"
 import type { Fault } from "effect-ghostdb"
 import { type Connections, Transport } from "effect-ghostdb/Transport"
 import { faultOfSystemError } from "../../src/http/SystemError.js"
-import { stringOf } from "../../src/model/Exchange.js"
+import { stringOf, textOf } from "../../src/model/Exchange.js"
 
 /** The headers that every request of the benchmark has. */
 export const headers = { "content-type": "application/json" }
@@ -72,7 +72,13 @@ export const layer = (pipelining: number): Layer.Layer<Transport> =>
                 pools.set(node, pool)
               }
               const fail = (error: Error) => resume(Exit.fail<Fault>(faultOfSystemError(error)))
-              dispatch(pool, command, stringOf(body), (status, body) => resume(Exit.succeed({ status, body })), fail)
+              dispatch(
+                pool,
+                command,
+                stringOf(textOf(body) ?? ""),
+                (status, body) => resume(Exit.succeed({ status, body })),
+                fail
+              )
             }),
           release: close
         }

@@ -20,7 +20,7 @@ import {
   NoMoreServers,
   Transport
 } from "effect-ghostdb"
-import { stringOf } from "../../src/model/Exchange.js"
+import { stringOf, textOf } from "../../src/model/Exchange.js"
 
 const refused: NodeFailure = { node: "10.0.0.1", reason: "Refused", detail: "ECONNREFUSED" }
 const timeout: NodeFailure = { node: "[::1]:8000", reason: "AttemptTimeout", detail: "no reply in 1000 ms" }
@@ -192,7 +192,9 @@ describe("errors and logs", () => {
           connect: () =>
             Effect.succeed({
               post: (_, command, body) =>
-                command === "ping" ? Effect.succeed({ status: 200, body: envelope("Pong!") }) : answer(stringOf(body)),
+                command === "ping"
+                  ? Effect.succeed({ status: 200, body: envelope("Pong!") })
+                  : answer(stringOf(textOf(body) ?? "")),
               release: () => Effect.void
             })
         })
