@@ -19,7 +19,7 @@ type Exchange = typeof Exchange.Type
 
 const recorded = (dialect: Dialect): ReadonlyArray<Exchange> =>
   Schema.decodeSync(Schema.parseJson(Schema.Array(Exchange)))(
-    readFileSync(new URL(`./fixtures/wire-${dialect}.json`, import.meta.url), "utf8")
+    readFileSync(new URL(`../fixtures/wire-${dialect}.json`, import.meta.url), "utf8")
   )
 const wire = { v1: recorded("v1"), v2: recorded("v2"), raft: recorded("raft") }
 const dialects = Dialect.literals

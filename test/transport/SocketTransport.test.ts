@@ -54,7 +54,7 @@ const writesTo = (port: number) =>
     ({ restore }) => Effect.sync(restore)
   ).pipe(Effect.map(({ seen }) => seen))
 
-const pem = (name: string) => readFileSync(new URL(`./fixtures/tls/${name}`, import.meta.url), "utf8")
+const pem = (name: string) => readFileSync(new URL(`../fixtures/tls/${name}`, import.meta.url), "utf8")
 
 const attemptTimeout = 1000
 
