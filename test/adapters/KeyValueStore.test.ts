@@ -4,7 +4,7 @@ import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, Schema, TestClock } from "effect"
 import { GhostDB } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
-import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "../support/clusters.js"
+import { anotherProcess, inMemory, inProcess, Nodes, observedOverHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ name: Schema.String, age: Schema.Number, born: Schema.Date }) {}
 
@@ -17,7 +17,7 @@ const fresh = Effect.suspend(() => GhostDBKeyValueStore.make({ prefix: `store ${
 for (const [name, layer] of [
   ["nodes in memory", inMemory()],
   ["v1 nodes in memory", inMemory("v1")],
-  ["nodes over HTTP", overHttp()]
+  ["nodes over HTTP", observedOverHttp()]
 ] as const) {
   describe(`KeyValueStore: ${name}`, () => {
     withLayer(layer)((it) => {

@@ -1,7 +1,7 @@
 import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Deferred, Duration, Effect, Exit, Fiber, Layer, Metric, Option, Schema, TestClock } from "effect"
 import { ClientMetrics, GhostDB, type Json, KeyError, NearCache, type NearCacheOptions } from "effect-ghostdb"
-import { anotherProcess, inMemory, Nodes, overHttp } from "../support/clusters.js"
+import { anotherProcess, inMemory, Nodes, observedOverHttp } from "../support/clusters.js"
 
 /** A near cache in front of the cluster, which `GhostDB` without it still names. */
 const near = (options: Partial<NearCacheOptions> = {}) =>
@@ -23,7 +23,7 @@ const near = (options: Partial<NearCacheOptions> = {}) =>
 
 for (const [name, layer] of [
   ["nodes in memory", inMemory()],
-  ["nodes over HTTP", overHttp()]
+  ["nodes over HTTP", observedOverHttp()]
 ] as const) {
   describe(`NearCache: ${name}`, () => {
     withLayer(layer)((it) => {

@@ -3,7 +3,7 @@ import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer, Option, PrimaryKey, Request, RequestResolver, Schema, TestClock } from "effect"
 import { GhostDB } from "effect-ghostdb"
 import * as GhostDBPersistence from "effect-ghostdb/Persistence"
-import { inMemory, Nodes, overHttp } from "../support/clusters.js"
+import { inMemory, Nodes, observedOverHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ id: Schema.Number, name: Schema.String, born: Schema.Date }) {}
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
@@ -38,7 +38,7 @@ const timeToLive = (_: GetUser, exit: Exit.Exit<User, NotFound>) => (Exit.isSucc
 for (const [name, layer] of [
   ["nodes in memory", inMemory()],
   ["v1 nodes in memory", inMemory("v1")],
-  ["nodes over HTTP", overHttp()]
+  ["nodes over HTTP", observedOverHttp()]
 ] as const) {
   describe(`BackingPersistence: ${name}`, () => {
     withLayer(Layer.provideMerge(GhostDBPersistence.layer(), layer))((it) => {

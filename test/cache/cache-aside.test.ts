@@ -17,8 +17,8 @@ import {
   TestClock
 } from "effect"
 import { ClientMetrics, GhostDB, GhostDBTest, KeyError, NodeServer, NoMoreServers } from "effect-ghostdb"
-import { anotherProcess, inMemory, inProcess, Nodes, overHttp } from "../support/clusters.js"
-import { clientOf } from "../support/nodes.js"
+import { clientOf } from "../support/clients.js"
+import { anotherProcess, inMemory, inProcess, Nodes, observedOverHttp } from "../support/clusters.js"
 
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { id: Schema.Number }) {}
 class Unavailable extends Schema.TaggedError<Unavailable>()("Unavailable", {}) {}
@@ -44,7 +44,7 @@ const all = { concurrency: "unbounded" } as const
 
 for (const [name, layer] of [
   ["nodes in memory", inMemory()],
-  ["nodes over HTTP", overHttp()]
+  ["nodes over HTTP", observedOverHttp()]
 ] as const) {
   describe(`cache-aside: ${name}`, () => {
     withLayer(layer)((it) => {

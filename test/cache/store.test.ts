@@ -1,7 +1,7 @@
 import { describe, expect, layer as withLayer } from "@effect/vitest"
 import { Clock, Duration, Effect, Either, Exit, Option, Request, RequestResolver, Schema, TestClock } from "effect"
 import { GhostDB, KeyError, Resolver } from "effect-ghostdb"
-import { inMemory, Nodes, overHttp } from "../support/clusters.js"
+import { inMemory, Nodes, observedOverHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({
   id: Schema.Number,
@@ -30,7 +30,7 @@ const nested = (depth: number): string => `${'{"next":'.repeat(depth)}1${"}".rep
 for (const [name, layer] of [
   ["nodes in memory", inMemory()],
   ["v1 nodes in memory", inMemory("v1")],
-  ["nodes over HTTP", overHttp()]
+  ["nodes over HTTP", observedOverHttp()]
 ] as const) {
   describe(`Store: ${name}`, () => {
     withLayer(layer)((it) => {

@@ -3,7 +3,7 @@ import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Duration, Effect, Fiber, Layer, Option, Schedule, Stream } from "effect"
 import { Client, GhostDB, NodeServer, Ring, type Topology, Transport } from "effect-ghostdb"
-import { clientOf } from "../support/nodes.js"
+import { clientOf } from "../support/clients.js"
 
 const topologyWhere = (predicate: (topology: Topology) => boolean) =>
   GhostDB.topology.pipe(Stream.filter(predicate), Stream.runHead, Effect.flatten)

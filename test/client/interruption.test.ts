@@ -18,6 +18,7 @@ import {
   Stream
 } from "effect"
 import { Client, type ClientOptions, GhostDB, type KeyError, NoMoreServers, SocketTransport } from "effect-ghostdb"
+import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
 
 type Node = HostileServer.HostileServer
@@ -233,7 +234,7 @@ describe.concurrent("a command that is interrupted during", () => {
     Effect.gen(function* () {
       const node = yield* HostileServer.make()
       const { behaviour, letGo } = yield* holding
-      const live = Effect.map(Stream.runHead(GhostDB.topology), (topology) => Option.getOrThrow(topology).live.length)
+      const live = Effect.map(topologyNow, (topology) => topology.live.length)
       yield* Effect.gen(function* () {
         const fail = Effect.zipRight(node.behave("answers HTTP 500"), Effect.flip(GhostDB.get("key")))
         yield* GhostDB.get("key")

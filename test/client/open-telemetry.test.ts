@@ -8,7 +8,7 @@ import {
 import { InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base"
 import { Effect, Layer, Redacted, Schedule } from "effect"
 import { GhostDB, NodeServer } from "effect-ghostdb"
-import { clientOf } from "../support/nodes.js"
+import { clientOf } from "../support/clients.js"
 
 const secret = "s3cr3t"
 

@@ -1,6 +1,7 @@
 import { describe, expect, layer as withLayer } from "@effect/vitest"
-import { Duration, Effect, Either, type Layer, Option, Stream, TestClock } from "effect"
+import { Duration, Effect, Either, type Layer, Option, TestClock } from "effect"
 import { type Dialect, GhostDB, type Json, KeyError, type NodesFileError, type NoMoreServers } from "effect-ghostdb"
+import { topologyNow } from "../support/clients.js"
 
 /**
  * What every implementation of the service does, whatever carries its requests. The layer's nodes share the test's clock.
@@ -207,7 +208,7 @@ export const contract = (
         Effect.gen(function* () {
           const nodes = yield* GhostDB.ping
           expect(nodes).toHaveLength(options.size)
-          const topology = yield* Effect.flatten(Stream.runHead(GhostDB.topology))
+          const topology = yield* topologyNow
           expect(topology.live.map(({ node }) => node)).toEqual(nodes)
           expect(topology.dead).toEqual([])
         })

@@ -3,6 +3,7 @@ import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Chunk, Deferred, Effect, Fiber, Layer, Logger, Option, Schedule, Stream } from "effect"
 import { GhostDB, GhostDBLive, type GhostDBOptions, type Topology } from "effect-ghostdb"
+import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
 
 type Node = HostileServer.HostileServer
@@ -32,8 +33,6 @@ const client = (path: string, options: GhostDBOptions = {}) =>
   }).pipe(Layer.provide(Logger.remove(Logger.defaultLogger)))
 
 const addressesOf = ({ dead, live }: Topology) => [...live, ...dead].map(({ node }) => node).sort()
-
-const topologyNow = Effect.map(Stream.runHead(GhostDB.topology), Option.getOrThrow)
 
 const sorted = (nodes: ReadonlyArray<Node>) => nodes.map(({ address }) => address).sort()
 

@@ -1,129 +1,19 @@
 // Nothing here is run: that it compiles, or does not, is the test.
 // @effect-diagnostics floatingEffect:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
+import { type Brand, Chunk, Duration, Effect, Option, Schema } from "effect"
 import {
-  Brand,
-  Chunk,
-  Config,
-  type ConfigError,
-  type Context,
-  Duration,
-  Effect,
-  type Layer,
-  Option,
-  type Redacted,
-  Schedule,
-  Schema,
-  type Scope,
-  type Stream
-} from "effect"
-import {
-  Client,
-  type ClientOptions,
-  type DeleteResult,
-  type FlushResult,
   GhostDB,
-  GhostDBLive,
-  type GhostDBOptions,
   type GhostDBService,
-  GhostDBTest,
   type Json,
   type KeyError,
-  type Metrics,
-  type NodesFileError,
   type NoMoreServers,
-  type SnitchMetrics,
-  type StoreResult,
-  TestCluster,
-  type Topology,
-  type Transport,
-  type Ttl,
-  type WatchdogMetrics
+  type StoreResult
 } from "effect-ghostdb"
 
 type Keyed<A, R = never> = Effect.Effect<A, NoMoreServers | KeyError, R>
-type Keyless<A, R = never> = Effect.Effect<A, NoMoreServers, R>
 
 declare const service: GhostDBService
-
-describe("the commands", () => {
-  it("have the results and the errors of the table, as static accessors", () => {
-    expectTypeOf(GhostDB.get("k")).toEqualTypeOf<Keyed<Option.Option<Json>, GhostDB>>()
-    expectTypeOf(GhostDB.put("k", 1)).toEqualTypeOf<Keyed<"STORED" | "NOT_STORED", GhostDB>>()
-    expectTypeOf(GhostDB.add("k", 1)).toEqualTypeOf<Keyed<"STORED" | "NOT_STORED", GhostDB>>()
-    expectTypeOf(GhostDB.delete("k")).toEqualTypeOf<Keyed<"REMOVED" | "NOT_FOUND", GhostDB>>()
-    expectTypeOf(GhostDB.flush).toEqualTypeOf<Keyless<"FLUSHED" | "ERR_FLUSH", GhostDB>>()
-    expectTypeOf(GhostDB.ping).toEqualTypeOf<Effect.Effect<ReadonlyArray<string>, never, GhostDB>>()
-    expectTypeOf(GhostDB.nodeSize("n")).toEqualTypeOf<Keyless<Option.Option<number>, GhostDB>>()
-    expectTypeOf(GhostDB.leader).toEqualTypeOf<Effect.Effect<Option.Option<string>, never, GhostDB>>()
-    expectTypeOf(GhostDB.getSnitchMetrics).toEqualTypeOf<Keyless<Metrics<SnitchMetrics>, GhostDB>>()
-    expectTypeOf(GhostDB.getWatchdogMetrics).toEqualTypeOf<Keyless<Metrics<WatchdogMetrics>, GhostDB>>()
-    expectTypeOf(GhostDB.topology).toEqualTypeOf<Stream.Stream<Topology, never, GhostDB>>()
-  })
-
-  it("have the same as methods of the service, with nothing left to provide", () => {
-    expectTypeOf(service.get("k")).toEqualTypeOf<Keyed<Option.Option<Json>>>()
-    expectTypeOf(service.put("k", 1)).toEqualTypeOf<Keyed<StoreResult>>()
-    expectTypeOf(service.add("k", 1)).toEqualTypeOf<Keyed<StoreResult>>()
-    expectTypeOf(service.delete("k")).toEqualTypeOf<Keyed<DeleteResult>>()
-    expectTypeOf(service.flush).toEqualTypeOf<Keyless<FlushResult>>()
-    expectTypeOf(service.ping).toEqualTypeOf<Effect.Effect<ReadonlyArray<string>>>()
-    expectTypeOf(service.nodeSize("n")).toEqualTypeOf<Keyless<Option.Option<number>>>()
-    expectTypeOf(service.leader).toEqualTypeOf<Effect.Effect<Option.Option<string>>>()
-    expectTypeOf(service.getSnitchMetrics).toEqualTypeOf<Keyless<Metrics<SnitchMetrics>>>()
-    expectTypeOf(service.getWatchdogMetrics).toEqualTypeOf<Keyless<Metrics<WatchdogMetrics>>>()
-    expectTypeOf(service.topology).toEqualTypeOf<Stream.Stream<Topology>>()
-  })
-
-  it("are all behind the tag", () => {
-    expectTypeOf<Context.Tag.Service<typeof GhostDB>>().toEqualTypeOf<GhostDBService>()
-    expectTypeOf<keyof GhostDBService>().toExtend<keyof typeof GhostDB>()
-  })
-
-  it("take a TTL as a number or a Duration, and nothing else", () => {
-    expectTypeOf<Ttl>().toEqualTypeOf<number | Duration.Duration>()
-    GhostDB.put("k", 1, 60)
-    GhostDB.add("k", 1, Duration.minutes(1))
-    // @ts-expect-error a string would be read as one thing by people and as another by Duration
-    GhostDB.put("k", 1, "60")
-    // @ts-expect-error
-    GhostDB.add("k", 1, "1 minute")
-    // @ts-expect-error
-    GhostDB.put("k", 1, 60n)
-  })
-
-  it("take a string for a key", () => {
-    // @ts-expect-error
-    GhostDB.get(1)
-    // @ts-expect-error
-    GhostDB.put(undefined, 1)
-    // @ts-expect-error
-    GhostDB.delete(null)
-    GhostDB.get(Brand.nominal<string & Brand.Brand<"Symbol">>()("AMZN"))
-  })
-
-  it("compose as the design's first example does", () => {
-    interface Quote {
-      readonly price: number
-    }
-    const fetchQuote = (_: string): Effect.Effect<Quote> => Effect.succeed({ price: 1 })
-    const quote = (symbol: string) =>
-      GhostDB.get(symbol).pipe(
-        Effect.flatMap(
-          Option.match({
-            onSome: Effect.succeed<Json | Quote>,
-            onNone: () => fetchQuote(symbol).pipe(Effect.tap((q) => GhostDB.put(symbol, q, 300)))
-          })
-        ),
-        Effect.catchTag("NoMoreServers", () => fetchQuote(symbol))
-      )
-    expectTypeOf(quote).returns.toEqualTypeOf<Effect.Effect<Json | Quote, KeyError, GhostDB>>()
-    expectTypeOf(Effect.provide(quote("AMZN"), GhostDBLive("gdb.conf"))).toEqualTypeOf<
-      Effect.Effect<Json | Quote, KeyError | NodesFileError>
-    >()
-    expectTypeOf(Effect.provide(quote("AMZN"), GhostDBTest)).toEqualTypeOf<Effect.Effect<Json | Quote, KeyError>>()
-  })
-})
 
 interface Draft {
   readonly title?: string | undefined
@@ -387,79 +277,5 @@ describe("put and add refuse", () => {
     // @ts-expect-error
     const store = <A>(value: A) => GhostDB.put("k", value)
     expectTypeOf(store).toBeFunction()
-  })
-})
-
-describe("the layers", () => {
-  type Plain = Layer.Layer<GhostDB, NodesFileError>
-  type Checked = Layer.Layer<GhostDB, NodesFileError | NoMoreServers>
-
-  it("over a nodes file fail with NodesFileError, and with requireLive with NoMoreServers too", () => {
-    expectTypeOf(GhostDBLive("gdb.conf")).toEqualTypeOf<Plain>()
-    expectTypeOf(GhostDBLive("gdb.conf", {})).toEqualTypeOf<Plain>()
-    expectTypeOf(GhostDBLive("gdb.conf", { port: 8000 })).toEqualTypeOf<Plain>()
-    expectTypeOf(GhostDBLive("gdb.conf", { requireLive: false })).toEqualTypeOf<Plain>()
-    expectTypeOf(GhostDBLive("gdb.conf", { requireLive: true })).toEqualTypeOf<Checked>()
-    expectTypeOf(GhostDBLive("gdb.conf", {} as GhostDBOptions)).toEqualTypeOf<Checked>()
-    expectTypeOf(GhostDBLive("gdb.conf", { requireLive: true as boolean })).toEqualTypeOf<Checked>()
-  })
-
-  it("over nodes need a Transport, and fail alike", () => {
-    const nodes = ["10.0.0.1"]
-    expectTypeOf(Client.layer({ nodes })).toEqualTypeOf<Layer.Layer<GhostDB, NodesFileError, Transport.Transport>>()
-    expectTypeOf(Client.layer({ nodes, requireLive: true })).toEqualTypeOf<
-      Layer.Layer<GhostDB, NodesFileError | NoMoreServers, Transport.Transport>
-    >()
-    expectTypeOf(Client.make({ nodes })).toEqualTypeOf<
-      Effect.Effect<GhostDBService, NodesFileError, Transport.Transport | Scope.Scope>
-    >()
-    expectTypeOf(Client.make({ nodes, requireLive: true })).toEqualTypeOf<
-      Effect.Effect<GhostDBService, NodesFileError | NoMoreServers, Transport.Transport | Scope.Scope>
-    >()
-  })
-
-  it("from the configuration fail with ConfigError as well", () => {
-    expectTypeOf(Client.layerConfig({ nodes: Config.array(Config.string(), "NODES") })).toEqualTypeOf<
-      Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError | NoMoreServers, Transport.Transport>
-    >()
-    Client.layerConfig(Config.map(Config.string("NODES"), (nodes): ClientOptions => ({ nodes: nodes.split(",") })))
-    Client.layerConfig({
-      nodes: Config.succeed(["10.0.0.1"]),
-      port: Config.integer("PORT"),
-      protocol: Config.literal("http", "https")("PROTOCOL"),
-      attemptTimeout: Config.duration("ATTEMPT_TIMEOUT"),
-      headers: { authorization: Config.redacted("TOKEN") },
-      tls: { ca: Config.string("CA"), key: Config.redacted("KEY"), rejectUnauthorized: Config.boolean("VERIFY") },
-      retry: Config.succeed(Schedule.recurs(1)),
-      requireLive: Config.succeed(true)
-    })
-    // @ts-expect-error
-    Client.layerConfig({ port: Config.integer("PORT") })
-    // @ts-expect-error
-    Client.layerConfig({ nodes: Config.succeed(["10.0.0.1"]), port: Config.string("PORT") })
-  })
-
-  it("in memory cannot fail", () => {
-    expectTypeOf(GhostDBTest).toEqualTypeOf<Layer.Layer<GhostDB>>()
-    expectTypeOf(TestCluster.layer({ nodes: 3 })).toEqualTypeOf<Layer.Layer<GhostDB | TestCluster>>()
-  })
-
-  it("take the options of the design and no others", () => {
-    const options: Required<GhostDBOptions> = {} as Required<GhostDBOptions>
-    expectTypeOf(options.protocol).toEqualTypeOf<"http" | "https">()
-    expectTypeOf(options.onRevival).toEqualTypeOf<"keep" | "flush">()
-    expectTypeOf(options.dialect).toEqualTypeOf<"auto" | "v1" | "v2" | "raft">()
-    expectTypeOf(options.attemptTimeout).toEqualTypeOf<Duration.DurationInput>()
-    expectTypeOf(options.deadline).toEqualTypeOf<Duration.DurationInput>()
-    expectTypeOf(options.headers).toEqualTypeOf<Readonly<Record<string, string | Redacted.Redacted<string>>>>()
-    GhostDBLive("gdb.conf", { retry: Schedule.recurs(2), revive: Schedule.spaced("30 seconds") })
-    // @ts-expect-error
-    GhostDBLive("gdb.conf", { prot: 1 })
-    // @ts-expect-error
-    GhostDBLive("gdb.conf", { dialect: "v3" })
-    // @ts-expect-error exactOptionalPropertyTypes: leave it out
-    GhostDBLive("gdb.conf", { port: undefined })
-    // @ts-expect-error
-    GhostDBLive()
   })
 })

@@ -1,6 +1,6 @@
 import { Context, Effect, Layer } from "effect"
 import { type CacheNode, type Dialect, GhostDB, type GhostDBService, NodeServer, TestCluster } from "effect-ghostdb"
-import { clientOf } from "./nodes.js"
+import { clientOf } from "./clients.js"
 
 /** The nodes behind a client under test: what they were asked, and what they hold. */
 export class Nodes extends Context.Tag("test/Nodes")<
@@ -62,7 +62,7 @@ export const inMemory = (dialect: Dialect = "v2"): Layer.Layer<GhostDB | Nodes> 
   )
 
 /** Nodes behind real HTTP. */
-export const overHttp = (dialect: Dialect = "v2"): Layer.Layer<GhostDB | Nodes> =>
+export const observedOverHttp = (dialect: Dialect = "v2"): Layer.Layer<GhostDB | Nodes> =>
   NodeServer.cluster({ nodes: 3, dialect }).pipe(
     Effect.map((servers) =>
       Layer.merge(

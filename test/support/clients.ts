@@ -1,5 +1,13 @@
-import { Effect, Layer } from "effect"
-import { Client, type GhostDB, type GhostDBOptions, NodeServer, SocketTransport, type Transport } from "effect-ghostdb"
+import { Effect, Layer, Stream } from "effect"
+import {
+  Client,
+  GhostDB,
+  type GhostDBOptions,
+  NodeServer,
+  SocketTransport,
+  type Topology,
+  type Transport
+} from "effect-ghostdb"
 
 /** A client of the servers given, over the socket transport unless another is. */
 export const clientOf = (
@@ -10,7 +18,7 @@ export const clientOf = (
   Client.layer({ ...options, nodes: servers.map(({ address }) => address) }).pipe(Layer.provide(transport), Layer.orDie)
 
 /** A client of three embedded nodes of its own. */
-export const overHttp = (
+export const embeddedLayer = (
   nodes: NodeServer.NodeServerClusterOptions,
   options?: Omit<GhostDBOptions, "requireLive">,
   transport?: Layer.Layer<Transport.Transport>
@@ -20,3 +28,8 @@ export const overHttp = (
     Effect.orDie,
     Layer.unwrapScoped
   )
+
+/** The topology as it is now. */
+export const topologyNow: Effect.Effect<Topology, never, GhostDB> = Effect.orDie(
+  Effect.flatten(Stream.runHead(GhostDB.topology))
+)
