@@ -1,5 +1,5 @@
 /** Many keys at once, and the cache in front of a `RequestResolver`: no N+1 queries, and no key asked for twice. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Either, Option, Request, RequestResolver, Schema } from "effect"
 import { GhostDB, GhostDBTest, Resolver } from "effect-ghostdb"
 

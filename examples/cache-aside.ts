@@ -2,7 +2,7 @@
  * Cache-aside: one run for many callers, a stale value while it is refreshed, an absence that is remembered, one
  * process at a time, and an outage that costs nothing but speed.
  */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Duration, Effect, Schema } from "effect"
 import { GhostDB, TestCluster } from "effect-ghostdb"
 

@@ -1,6 +1,6 @@
 /** Code that is written for the `KeyValueStore` of `@effect/platform`, on an embedded GhostDB cluster. */
 import { KeyValueStore } from "@effect/platform"
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Layer, Option, Schema } from "effect"
 import { Client, NodeServer, SocketTransport } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"

@@ -4,7 +4,8 @@
  */
 import { parseArgs } from "node:util"
 import { FileSystem, Path } from "@effect/platform"
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Array as Arr, Console, Effect, Option, Schedule, Stream } from "effect"
 import { GhostDB, GhostDBLive, NodeServer, NodesFile, Ring, type Topology } from "effect-ghostdb"
 

@@ -1,5 +1,5 @@
 /** What the nodes tell of themselves, and what the client tells of its commands. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Layer, Metric } from "effect"
 import { Client, GhostDB, NodeServer, SocketTransport } from "effect-ghostdb"
 

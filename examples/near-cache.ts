@@ -1,5 +1,5 @@
 /** A near cache: hot keys are answered from this process, for a second or two. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Layer } from "effect"
 import { GhostDB, GhostDBTest, NearCache } from "effect-ghostdb"
 

@@ -1,6 +1,6 @@
 /** Spans and metrics of the client, exported by OpenTelemetry: here to memory, in an app to a collector. */
 import { NodeSdk } from "@effect/opentelemetry"
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import {
   AggregationTemporality,
   InMemoryMetricExporter,

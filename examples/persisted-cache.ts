@@ -2,7 +2,7 @@
  * A `PersistedCache` of `@effect/experimental`: results in memory, behind them in the cluster, behind that the lookup.
  */
 import { PersistedCache } from "@effect/experimental"
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Exit, Layer, PrimaryKey, Schema } from "effect"
 import { GhostDBTest } from "effect-ghostdb"
 import * as GhostDBPersistence from "effect-ghostdb/Persistence"

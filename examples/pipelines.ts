@@ -1,5 +1,5 @@
 /** Cache calls in pipelines: concurrency, typed errors, layers of an app's own, and the topology as a Stream. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Context, Duration, Effect, Layer, Option, Schedule, Stream } from "effect"
 import { GhostDB, TestCluster } from "effect-ghostdb"
 

@@ -1,6 +1,7 @@
 /** A quote cache: looks a quote up, fetches it on a miss, and does without the cache when that is down. */
 import { FileSystem } from "@effect/platform"
-import { NodeContext, NodeRuntime } from "@effect/platform-node"
+import * as NodeContext from "@effect/platform-node/NodeContext"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Layer, Option } from "effect"
 import { GhostDB, GhostDBLive, NodeServer } from "effect-ghostdb"
 

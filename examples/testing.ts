@@ -3,7 +3,7 @@
  * `TestCluster` stops nodes. Here it runs by itself; in a suite each block is an `it.effect` of `@effect/vitest`.
  */
 import { strictEqual } from "node:assert/strict"
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Option, TestClock, TestContext } from "effect"
 import { GhostDB, GhostDBTest, TestCluster } from "effect-ghostdb"
 

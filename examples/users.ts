@@ -1,5 +1,5 @@
 /** A typed store: values of a schema in the cache, and what becomes of entries of an older format. */
-import { NodeRuntime } from "@effect/platform-node"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Effect, Either, Option, Schema } from "effect"
 import { GhostDB, GhostDBTest } from "effect-ghostdb"
 

@@ -27,7 +27,7 @@ const watch = (nodesFile: string) =>
  * answers. Options that cannot be used are a defect.
  *
  * @example
- * import { NodeRuntime } from "@effect/platform-node"
+ * import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
  * import { Effect } from "effect"
  * import { GhostDB, GhostDBLive } from "effect-ghostdb"
  *

@@ -5,7 +5,6 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
-import * as Struct from "effect/Struct"
 import { Dialect } from "./Dialect.js"
 import type { NodeFailure } from "./GhostDBError.js"
 
@@ -167,25 +166,25 @@ const integer = (min: number, max = Number.MAX_SAFE_INTEGER) => ({
     max === Number.MAX_SAFE_INTEGER ? `a whole number, ${min} or more` : `a whole number between ${min} and ${max}`
 })
 
-const ranges = {
-  port: integer(1, 65535),
+const ranges = [
+  ["port", integer(1, 65535)],
   // More would block the process for seconds.
-  replicas: integer(1, 65536),
-  failureThreshold: integer(1),
-  connections: integer(1),
-  maxRequestBytes: integer(1),
-  maxReplyBytes: integer(1)
-}
+  ["replicas", integer(1, 65536)],
+  ["failureThreshold", integer(1)],
+  ["connections", integer(1)],
+  ["maxRequestBytes", integer(1)],
+  ["maxReplyBytes", integer(1)]
+] as const
 
 // The compiler checks these, but for what comes from untyped code.
 const oneOf = (...known: ReadonlyArray<string>) => known
-const choices = {
-  protocol: oneOf("http", "https"),
-  onRevival: oneOf("keep", "flush"),
-  dialect: oneOf("auto", ...Dialect.literals),
-  readFrom: oneOf("leader", "any"),
-  spans: oneOf("auto", "always", "never")
-}
+const choices = [
+  ["protocol", oneOf("http", "https")],
+  ["onRevival", oneOf("keep", "flush")],
+  ["dialect", oneOf("auto", ...Dialect.literals)],
+  ["readFrom", oneOf("leader", "any")],
+  ["spans", oneOf("auto", "always", "never")]
+] as const
 
 const schedules = ["retry", "revive", "election"] as const
 
@@ -208,7 +207,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
       ])
     )
   }
-  for (const [name, { expected, ok }] of Struct.entries(ranges)) {
+  for (const [name, { expected, ok }] of ranges) {
     const value = settings[name]
     if (!ok(value)) return Either.left(`${name} must be ${expected}, not ${value}`)
   }
@@ -218,7 +217,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
       return Either.left(`${name} must be a duration longer than 0 and finite`)
     }
   }
-  for (const [name, known] of Struct.entries(choices)) {
+  for (const [name, known] of choices) {
     const value = settings[name]
     if (!known.includes(value)) return Either.left(`${name} must be one of ${known.join(", ")}, not ${value}`)
   }

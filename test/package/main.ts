@@ -50,11 +50,11 @@ const pack = async () => {
   const paths: ReadonlyArray<string> = files.map(({ path }: { readonly path: string }) => path)
   ok(paths.includes("dist/index.js") && paths.includes("README.md") && paths.includes("LICENSE"))
   deepStrictEqual(
-    paths.filter((path) => !/^(dist|src)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)),
+    paths.filter((path) => !/^(dist|src|examples)\/|^(package\.json|README\.md|CHANGELOG\.md|LICENSE)$/.test(path)),
     []
   )
   deepStrictEqual(
-    paths.filter((path) => /test|spec|bench\/|fixture/i.test(path) && !/GhostDBTest\./.test(path)),
+    paths.filter((path) => /test|spec|bench\/|fixture/i.test(path) && !/GhostDBTest\.|^examples\/test/.test(path)),
     []
   )
   return join(folder, filename)
