@@ -11,7 +11,7 @@ import { GhostDB } from "../GhostDB.js"
 import { GhostDBLive } from "../GhostDBLive.js"
 import { defaults, type GhostDBOptions } from "../model/GhostDBConfig.js"
 import type { Topology } from "../model/Topology.js"
-import { Negative } from "./exit.js"
+import { NegativeAnswer } from "./exit.js"
 
 /** The options that all commands on a cluster share. */
 export interface Connection {
@@ -25,7 +25,7 @@ export interface Connection {
 }
 
 /** Runs an effect with a client of the cluster. */
-export const connected = <A, E, R>(
+export const withClient = <A, E, R>(
   { nodes, port, replicas, timeout, tls }: Connection,
   self: Effect.Effect<A, E, R | GhostDB>,
   options?: Pick<GhostDBOptions, "revive">
@@ -55,17 +55,10 @@ export const topologyNow: Effect.Effect<Topology, never, GhostDB> = Effect.orDie
 )
 
 /** Every configured node. In the order of the nodes file while all are live. */
-export const configured: Effect.Effect<ReadonlyArray<string>, never, GhostDB> = Effect.map(
+export const configuredNodes: Effect.Effect<ReadonlyArray<string>, never, GhostDB> = Effect.map(
   topologyNow,
   ({ dead, live }) => [...live, ...dead].map(({ node }) => node)
 )
-
-/** The source of the nodes as it may be shown: of a URL without the secrets that it may hold. */
-export const shown = (source: string): string => {
-  if (!NodesFile.isUrl(source) || !URL.canParse(source)) return source
-  const { origin, pathname } = new URL(source)
-  return origin + pathname
-}
 
 /**
  * How many entries the cluster holds, by what its nodes say; the members of a raft cluster all hold the same. Undefined
@@ -77,10 +70,10 @@ export const totalEntries = ({ placement }: Topology, entries: ReadonlyArray<num
 }
 
 /** Fails where some of the nodes have not answered, after what the others have said was printed. */
-export const allAnswered = (silent: ReadonlyArray<string>, asked: number): Effect.Effect<void, Negative> =>
+export const allAnswered = (silent: ReadonlyArray<string>, asked: number): Effect.Effect<void, NegativeAnswer> =>
   silent.length === 0
     ? Effect.void
-    : new Negative({ message: `${silent.length} of ${asked} nodes do not answer: ${silent.join(", ")}` })
+    : new NegativeAnswer({ message: `${silent.length} of ${asked} nodes do not answer: ${silent.join(", ")}` })
 
 /** Sorts by the order of the addresses given, those that are not among them last. */
 export const inOrderOf = (addresses: ReadonlyArray<string>) => {

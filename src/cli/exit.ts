@@ -11,19 +11,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { KeyError, NodesFileError, NoMoreServers } from "../model/GhostDBError.js"
 import type { ServeError } from "../server/NodeServer.js"
-import { visible } from "./terminal/output.js"
+import { escapeControls } from "./terminal/output.js"
 
 /** The exit codes, as the help texts state them. A process that a signal ended has 128 and the signal's number. */
 export const exitCodes = { done: 0, no: 1, usage: 2, noMoreServers: 3, bug: 70 } as const
 
 /** The command was carried out and its answer is no: a miss, `NOT_STORED`, `NOT_FOUND`, `ERR_FLUSH`. */
-export class Negative extends Data.TaggedError("Negative")<{
+export class NegativeAnswer extends Data.TaggedError("NegativeAnswer")<{
   /** For standard error; empty where standard output has said it. */
   readonly message: string
 }> {}
 
 /** No node gave an answer, to a command that asks each of them and therefore does not fail with `NoMoreServers`. */
-export class Unanswered extends Data.TaggedError("Unanswered")<{
+export class NoAnswer extends Data.TaggedError("NoAnswer")<{
   readonly message: string
 }> {}
 
@@ -32,15 +32,15 @@ export class UsageError extends Data.TaggedError("UsageError")<{
   readonly message: string
 }> {}
 
-/** A signal has come. */
+/** A signal ended the command. */
 export class Stopped extends Data.TaggedError("Stopped")<{
   readonly signal: NodeJS.Signals
 }> {}
 
 /** Everything that a command of the CLI fails with. */
 export type CliError =
-  | Negative
-  | Unanswered
+  | NegativeAnswer
+  | NoAnswer
   | UsageError
   | Stopped
   | NoMoreServers
@@ -68,14 +68,14 @@ const interrupted = 128 + constants.signals.SIGINT
 
 const ofError = (error: CliError): Outcome => {
   switch (error._tag) {
-    case "Negative":
+    case "NegativeAnswer":
       return { code: exitCodes.no, line: error.message === "" ? undefined : error.message }
     case "Stopped":
       return { code: 128 + constants.signals[error.signal], line: undefined }
     case "QuitException":
       return { code: interrupted, line: undefined }
     case "NoMoreServers":
-    case "Unanswered":
+    case "NoAnswer":
       return { code: exitCodes.noMoreServers, line: error.message }
     case "UsageError":
     case "KeyError":
@@ -94,7 +94,7 @@ const bug = (defect: unknown): Outcome => ({
   line: `bug: ${defect instanceof Error ? `${defect.name}: ${defect.message}` : String(defect)} (--log-level debug tells where)`
 })
 
-/** What a failed command comes to. The line is one line, whatever the error's message holds. */
+/** How a failed command ends. The line is one line, whatever the error's message holds. */
 export const outcome = (cause: Cause.Cause<CliError>): Outcome => {
   const { code, line } = Cause.isInterruptedOnly(cause)
     ? { code: interrupted, line: undefined }
@@ -102,7 +102,7 @@ export const outcome = (cause: Cause.Cause<CliError>): Outcome => {
         onNone: () => bug(Cause.squash(cause)),
         onSome: ofError
       })
-  return { code, line: line === undefined ? undefined : `ghostdb: ${visible(line.replace(/\s*\n\s*/g, " "))}` }
+  return { code, line: line === undefined ? undefined : `ghostdb: ${escapeControls(line.replace(/\s*\n\s*/g, " "))}` }
 }
 
 const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const

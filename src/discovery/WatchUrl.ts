@@ -26,6 +26,15 @@ const maximumBytes = 1024 * 1024
 /** Whether the source of a nodes file is a URL for {@link watchUrl}, and not a path for {@link watchFile}. */
 export const isUrl = (source: string): boolean => /^https?:\/\//i.test(source)
 
+const withoutSecrets = (url: URL): string => url.origin + url.pathname
+
+/** The source of a nodes file as it may be shown: a URL without credentials and query, which may be secret; a path as it is. */
+export const redact = (source: string): string => {
+  if (!isUrl(source)) return source
+  // An unparsable URL may hold secrets: do not show it.
+  return URL.canParse(source) ? withoutSecrets(new URL(source)) : "nodes URL"
+}
+
 /** A URL in two parts: what may be shown, and the request with the secrets. */
 interface Source {
   readonly shown: string
@@ -36,11 +45,10 @@ const decodeUserInfo = (text: string): string => Either.getOrElse(Encoding.decod
 
 const parseUrl = (source: string): Either.Either<Source, NodesFileError> => {
   if (!isUrl(source) || !URL.canParse(source)) {
-    // it cannot be told what in it is secret
-    return Either.left(new NodesFileError({ file: "nodes URL", reason: "not a valid http or https URL" }))
+    return Either.left(new NodesFileError({ file: redact(source), reason: "not a valid http or https URL" }))
   }
   const url = new URL(source)
-  const shown = url.origin + url.pathname
+  const shown = withoutSecrets(url)
   const credentials =
     url.username === "" && url.password === ""
       ? undefined

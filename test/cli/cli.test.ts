@@ -5,7 +5,7 @@ import { join } from "node:path"
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { Effect, Fiber, Schedule, type Scope } from "effect"
 import { NodeServer } from "effect-ghostdb"
-import { build, type Ended, onTerminal, plain, type Running, session, start, until } from "./support.js"
+import { build, type Ended, onTerminal, plain, type Running, runHere, session, start, until } from "./support.js"
 
 let main = ""
 let removeBuild = () => {}
@@ -33,10 +33,7 @@ type Input = string | Buffer
 
 /** The commands on one nodes file. */
 const cliFor = (nodes: string) => {
-  const ghostdb = (args: ReadonlyArray<string>, input: Input = "") =>
-    Effect.scoped(
-      Effect.flatMap(start(process.execPath, [main, ...args], { input, env: { GHOSTDB_NODES: nodes } }), (_) => _.ended)
-    )
+  const ghostdb = (args: ReadonlyArray<string>, input: Input = "") => runHere(args, { input, nodes })
   /** Exactly one document on standard output, and nothing else anywhere. */
   const json = (args: ReadonlyArray<string>, input: Input = "") =>
     Effect.map(ghostdb(["--json", ...args], input), ({ code, stderr, stdout }) => {
@@ -148,6 +145,10 @@ describe("commands on the cluster", () => {
       const { addresses, ghostdb, json, servers } = yield* cluster({ metricsInterval: "300 millis" })
       for (const { node } of servers) yield* node.handle("put", '{"Gobj":{"Key":"k","Value":1,"TTL":-1}}')
       const owner = addresses.find((_, i) => i === 1) ?? ""
+      yield* Effect.repeat(json(["metrics"]), {
+        until: ({ document }) => JSON.stringify(document).split('"PutRequests":1').length > 3,
+        schedule: Schedule.spaced("50 millis")
+      })
       yield* Effect.all(
         [
           Effect.map(json(["ping"]), (ended) =>
@@ -362,6 +363,18 @@ describe("errors are one line", () => {
       const { stderr, stdout } = yield* bash.ended
       assert.strictEqual(stderr, "")
       assert.match(stdout, /^\{ (141|0)\n$/)
+    })
+  )
+})
+
+describe("as a process", () => {
+  live("the exit code, both outputs, standard input and the environment reach it", () =>
+    Effect.gen(function* () {
+      const { file } = yield* cluster({ nodes: 1 })
+      const put = yield* start(process.execPath, [main, "put", "k"], { input: "[1]", env: { GHOSTDB_NODES: file } })
+      expectEnd(0, "STORED\n", "")(yield* put.ended)
+      const get = yield* start(process.execPath, [main, "get", "no", "--nodes", file])
+      expectEnd(1, "", 'ghostdb: no value for "no"\n')(yield* get.ended)
     })
   )
 })

@@ -1,11 +1,15 @@
-/** Builds the bin and runs it as a process, with pipes or on a pseudo-terminal. */
+/** Runs the command: in this process, or built and as a process of its own, with pipes or on a pseudo-terminal. */
 import { type ChildProcess, execFile, spawn } from "node:child_process"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { join } from "node:path"
+import { Readable } from "node:stream"
 import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
+import { NodeFileSystem, NodePath, NodeTerminal } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
-import { Deferred, Effect, Schedule } from "effect"
+import { ConfigProvider, Deferred, Effect, Layer, Schedule } from "effect"
+import { run } from "../../src/cli/Cli.js"
+import { type Sink, Standard } from "../../src/cli/terminal/Standard.js"
 
 const root = fileURLToPath(new URL("../../", import.meta.url))
 
@@ -122,3 +126,34 @@ export const session = ({ code, stdout }: Ended) => {
 
 /** What a terminal shows of a frame of text: the text without colours and other escape sequences. */
 export const plain = (text: string) => text.replace(/\u001b\[[\d;?]*[A-Za-z]/g, "").replaceAll("\r", "")
+
+const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer)
+
+/** Runs the command in this process, where neither input nor output is a terminal. `nodes` stands for `GHOSTDB_NODES`. */
+export const runHere = (
+  args: ReadonlyArray<string>,
+  { input = "", nodes }: { readonly input?: string | Buffer; readonly nodes?: string } = {}
+): Effect.Effect<Ended> =>
+  Effect.suspend(() => {
+    const sink = () => {
+      let text = ""
+      const sink: Sink = {
+        write: (part, done) => {
+          text += part
+          done()
+        }
+      }
+      return { sink, text: () => text }
+    }
+    const [output, error] = [sink(), sink()]
+    return run(args).pipe(
+      Effect.provide(platform),
+      Effect.provideService(Standard, {
+        input: Readable.from([Buffer.from(input)]),
+        output: output.sink,
+        error: error.sink
+      }),
+      Effect.withConfigProvider(ConfigProvider.fromMap(new Map(nodes === undefined ? [] : [["GHOSTDB_NODES", nodes]]))),
+      Effect.map((code) => ({ code, stdout: output.text(), stderr: error.text() }))
+    )
+  })

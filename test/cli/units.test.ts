@@ -2,11 +2,19 @@ import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, DateTime, Duration, Either, FastCheck, Option, Schema } from "effect"
-import { KeyError, NodesFileError, NoMoreServers, SnitchMetrics, type Topology, WatchdogMetrics } from "effect-ghostdb"
+import {
+  KeyError,
+  NodesFile,
+  NodesFileError,
+  NoMoreServers,
+  SnitchMetrics,
+  type Topology,
+  WatchdogMetrics
+} from "effect-ghostdb"
 import { hitRate, rates, requests } from "../../src/cli/commands/metrics.js"
 import { type Snapshot, view } from "../../src/cli/commands/top.js"
-import { inOrderOf, shown, totalEntries } from "../../src/cli/connection.js"
-import { type CliError, Negative, outcome, Stopped, UsageError } from "../../src/cli/exit.js"
+import { inOrderOf, totalEntries } from "../../src/cli/connection.js"
+import { type CliError, NegativeAnswer, outcome, Stopped, UsageError } from "../../src/cli/exit.js"
 import { read, shapeOf } from "../../src/cli/line/arguments.js"
 import * as values from "../../src/cli/line/values.js"
 import * as output from "../../src/cli/terminal/output.js"
@@ -62,16 +70,16 @@ describe("the command line", () => {
   })
 
   it("knows help and version", () => {
-    assert.deepStrictEqual(args(), { _tag: "Help", command: undefined, asked: false })
+    assert.deepStrictEqual(args(), { _tag: "Help", command: undefined, requested: false })
     for (const words of [["--help"], ["-h"], ["help"]]) {
-      assert.deepStrictEqual(args(...words), { _tag: "Help", command: undefined, asked: true })
+      assert.deepStrictEqual(args(...words), { _tag: "Help", command: undefined, requested: true })
     }
     for (const words of [
       ["get", "--help"],
       ["get", "k", "-h"],
       ["help", "get"]
     ]) {
-      assert.deepStrictEqual(args(...words), { _tag: "Help", command: "get", asked: true })
+      assert.deepStrictEqual(args(...words), { _tag: "Help", command: "get", requested: true })
     }
     assert.deepStrictEqual(args("--version"), { _tag: "Version" })
   })
@@ -128,15 +136,15 @@ describe("output", () => {
   const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
 
   it.prop("nothing that a terminal obeys gets through", [FastCheck.string({ unit: "binary" })], ([text]) => {
-    assert.notMatch(output.visible(text), control)
-    assert.notMatch(output.visibleLines(text).replace(/[\n\t]/g, ""), control)
+    assert.notMatch(output.escapeControls(text), control)
+    assert.notMatch(output.escapeControlsInLines(text).replace(/[\n\t]/g, ""), control)
   })
 
   it.prop(
     "what is printed as JSON is JSON of the same value",
     [FastCheck.jsonValue(), FastCheck.string({ unit: "binary" })],
     ([value, text]) => {
-      const printed = output.json({ value, text, escape: "\u001b[2J\u009b\u202e" })
+      const printed = output.toJson({ value, text, escape: "\u001b[2J\u009b\u202e" })
       assert.notMatch(printed, control)
       assert.strictEqual(
         JSON.stringify(JSON.parse(printed)),
@@ -198,8 +206,8 @@ describe("output", () => {
 describe("exit codes", () => {
   const failures = [{ node: "10.0.0.1", reason: "Refused", detail: "connection\nrefused \u001b[31m" }] as const
   const cases: ReadonlyArray<readonly [CliError, number, string | undefined]> = [
-    [new Negative({ message: "" }), 1, undefined],
-    [new Negative({ message: "no value" }), 1, "ghostdb: no value"],
+    [new NegativeAnswer({ message: "" }), 1, undefined],
+    [new NegativeAnswer({ message: "no value" }), 1, "ghostdb: no value"],
     [new UsageError({ message: "no" }), 2, "ghostdb: no"],
     [new KeyError({ key: "", reason: "Empty" }), 2, "ghostdb: GhostDB v1 servers refuse the empty key"],
     [new NodesFileError({ file: "a.conf", reason: "no node in it" }), 2, "ghostdb: a.conf: no node in it"],
@@ -258,10 +266,10 @@ describe("rates", () => {
 describe("what is known of the cluster", () => {
   it("a URL is shown without the secrets in it, a path as it is", () => {
     assert.strictEqual(
-      shown("https://user:password@config.example/gdb.conf?token=1#x"),
+      NodesFile.redact("https://user:password@config.example/gdb.conf?token=1#x"),
       "https://config.example/gdb.conf"
     )
-    assert.strictEqual(shown("./gdb.conf"), "./gdb.conf")
+    assert.strictEqual(NodesFile.redact("./gdb.conf"), "./gdb.conf")
   })
 
   it("the members of a raft cluster all hold the same entries", () => {

@@ -11,23 +11,24 @@ import { PCGRandom } from "effect/Utils"
 import { GhostDB } from "../../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../../model/GhostDBError.js"
 import type { GhostDBService } from "../../model/GhostDBService.js"
-import { type Connection, connected } from "../connection.js"
-import { Unanswered } from "../exit.js"
+import { type Connection, withClient } from "../connection.js"
+import { NoAnswer } from "../exit.js"
 import { type Mix, type Operation, operations } from "../line/values.js"
 import {
   bar,
   type Cell,
   count,
   hasColour,
-  json,
   latency,
   painter,
   percent,
   print,
   printTable,
   rate,
+  toJson,
   write
 } from "../terminal/output.js"
+import { type Sink, Standard } from "../terminal/Standard.js"
 
 /** What {@link bench} is asked for. */
 export interface BenchOptions {
@@ -68,8 +69,7 @@ const shuffled = (mix: Mix) =>
 const progressWidth = 30
 
 /** Draws how far the load is on standard error, while the scope is open, where that is a terminal. */
-const progress = (seconds: number, elapsed: () => number, done: () => number) => {
-  const sink = process.stderr
+const progress = (sink: Sink, seconds: number, elapsed: () => number, done: () => number) => {
   if (sink.isTTY !== true) return Effect.void
   const paint = painter(hasColour(sink))
   const draw = Effect.suspend(() => {
@@ -98,7 +98,7 @@ const report = ({ errors, latencies }: Tally, seconds: number) => {
 }
 
 /** `ghostdb bench` */
-export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, valueSize }: BenchOptions) =>
+export const bench = ({ connection, inFlight, json, keys, mix, seconds, valueSize }: BenchOptions) =>
   Effect.gen(function* () {
     const db: GhostDBService = yield* GhostDB
     const clock = yield* Effect.clock
@@ -170,7 +170,7 @@ export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, 
     const worker = Effect.whileLoop({ while: () => elapsed() < wanted, body: () => step, step: () => undefined })
     yield* Effect.scoped(
       Effect.zipRight(
-        progress(wanted, elapsed, () => total.latencies.count),
+        progress((yield* Standard).error, wanted, elapsed, () => total.latencies.count),
         Effect.all(
           Array.from({ length: inFlight }, () => worker),
           { concurrency: "unbounded", discard: true }
@@ -182,13 +182,13 @@ export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, 
     const failed =
       lastError === undefined
         ? Effect.void
-        : new Unanswered({ message: `${count(total.errors)} commands failed, the last: ${lastError.message}` })
+        : new NoAnswer({ message: `${count(total.errors)} commands failed, the last: ${lastError.message}` })
 
     const used = operations.filter((operation) => mix[operation] > 0)
     const hitRate = tallies.get.latencies.count === 0 ? Number.NaN : tallies.get.hits / tallies.get.latencies.count
-    if (asJson) {
+    if (json) {
       yield* print(
-        json({
+        toJson({
           seconds: rounded(took),
           inFlight,
           valueSize,
@@ -223,4 +223,4 @@ export const bench = ({ connection, inFlight, json: asJson, keys, mix, seconds, 
       }`
     )
     yield* failed
-  }).pipe(Effect.scoped, (self) => connected(connection, self))
+  }).pipe(Effect.scoped, (self) => withClient(connection, self))

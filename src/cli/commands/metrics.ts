@@ -3,20 +3,19 @@
 import * as Effect from "effect/Effect"
 import { GhostDB } from "../../GhostDB.js"
 import { type Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
-import { allAnswered, type Connection, configured, connected } from "../connection.js"
+import { allAnswered, type Connection, configuredNodes, withClient } from "../connection.js"
 import {
   bytes,
   type Cell,
   type Column,
   count,
-  hasColour,
-  json,
-  painter,
+  outputPaint,
   print,
   rate,
   span,
   sparkline,
-  table
+  table,
+  toJson
 } from "../terminal/output.js"
 
 const sparkWidth = 32
@@ -55,7 +54,7 @@ export const hitRate = (rows: ReadonlyArray<WatchdogMetrics>): number => {
 }
 
 /** The metrics of the live nodes. */
-export const both = Effect.all(
+export const fetchMetrics = Effect.all(
   { snitch: GhostDB.getSnitchMetrics, watchdog: GhostDB.getWatchdogMetrics },
   { concurrency: "unbounded" }
 )
@@ -134,22 +133,22 @@ const rowsOf = <R>({ metrics }: Metrics<R>, node: string): ReadonlyArray<R> =>
   metrics.find((entry) => entry.node === node)?.data ?? []
 
 /** `ghostdb metrics` */
-export const metrics = ({ connection, json: asJson }: { readonly connection: Connection; readonly json: boolean }) =>
+export const metrics = ({ connection, json }: { readonly connection: Connection; readonly json: boolean }) =>
   Effect.gen(function* () {
-    const asked = yield* configured
-    const all = yield* both
+    const asked = yield* configuredNodes
+    const all = yield* fetchMetrics
     const nodes = new Set([...all.watchdog.metrics, ...all.snitch.metrics].map(({ node }) => node))
     const complete = allAnswered(
       asked.filter((node) => !nodes.has(node)),
       asked.length
     )
-    if (asJson) {
+    if (json) {
       return yield* Effect.zipRight(
-        print(json({ snitch: all.snitch.metrics, watchdog: all.watchdog.metrics })),
+        print(toJson({ snitch: all.snitch.metrics, watchdog: all.watchdog.metrics })),
         complete
       )
     }
-    const paint = painter(hasColour(process.stdout))
+    const paint = yield* outputPaint
     const blocks = [...nodes].map((node) => {
       const application = rowsOf(all.watchdog, node)
       const system = rowsOf(all.snitch, node)
@@ -168,4 +167,4 @@ export const metrics = ({ connection, json: asJson }: { readonly connection: Con
       ].join("\n")
     })
     yield* Effect.zipRight(print(blocks.join("\n\n")), complete)
-  }).pipe((self) => connected(connection, self))
+  }).pipe((self) => withClient(connection, self))

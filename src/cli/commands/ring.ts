@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { GhostDB } from "../../GhostDB.js"
 import * as Ring from "../../ring/Ring.js"
-import { type Connection, connected, nodesIn } from "../connection.js"
-import { Unanswered } from "../exit.js"
-import { bar, type Cell, hasColour, json, painter, percent, print, printTable } from "../terminal/output.js"
+import { type Connection, nodesIn, withClient } from "../connection.js"
+import { NoAnswer } from "../exit.js"
+import { bar, type Cell, outputPaint, percent, print, printTable, toJson } from "../terminal/output.js"
 
 const barWidth = 40
 
@@ -14,16 +14,16 @@ const barWidth = 40
 const nodesOf = (connection: Connection, live: boolean) =>
   live
     ? Effect.filterOrFail(
-        connected(connection, GhostDB.ping),
+        withClient(connection, GhostDB.ping),
         (nodes) => nodes.length > 0,
-        () => new Unanswered({ message: "no node answers" })
+        () => new NoAnswer({ message: "no node answers" })
       )
     : nodesIn(connection.nodes)
 
 /** `ghostdb ring` and `ghostdb ring KEY` */
 export const ring = ({
   connection,
-  json: asJson,
+  json,
   key,
   live
 }: {
@@ -35,13 +35,13 @@ export const ring = ({
   Effect.gen(function* () {
     const { replicas } = connection
     const ring = Ring.make(yield* nodesOf(connection, live), { replicas })
-    const paint = painter(hasColour(process.stdout))
+    const paint = yield* outputPaint
     if (Option.isSome(key)) {
       const [owner = null, next = null] = Ring.owners(ring, key.value)
       yield* print(
-        asJson
-          ? json({ key: key.value, owner, next })
-          : `${json(key.value)} is on ${paint("green", owner ?? "")}; ${
+        json
+          ? toJson({ key: key.value, owner, next })
+          : `${toJson(key.value)} is on ${paint("green", owner ?? "")}; ${
               next === null ? "no other node takes over" : `if it dies, ${paint("yellow", next)} takes over`
             }`
       )
@@ -49,8 +49,8 @@ export const ring = ({
     }
     const shares = [...Ring.shares(ring)]
     const largest = Math.max(...shares.map(([, share]) => share))
-    yield* asJson
-      ? print(json({ replicas, nodes: shares.map(([node, share]) => ({ node, share })) }))
+    yield* json
+      ? print(toJson({ replicas, nodes: shares.map(([node, share]) => ({ node, share })) }))
       : printTable(
           [{ title: "NODE" }, { title: "SHARE", align: "right" }, { title: "" }],
           shares.map(

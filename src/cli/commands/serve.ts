@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import type { Dialect } from "../../model/Dialect.js"
 import * as NodeServer from "../../server/NodeServer.js"
 import { signal, UsageError } from "../exit.js"
-import { json, print, printNote, visible } from "../terminal/output.js"
+import { escapeControls, print, printNote, toJson } from "../terminal/output.js"
 
 const mark = (process: number) => `# Written by ghostdb serve (process ${process}), and removed when it ends.`
 
@@ -59,7 +59,7 @@ export const serve = ({
   file,
   force,
   host,
-  json: asJson,
+  json,
   metricsInterval,
   nodes,
   port
@@ -80,10 +80,10 @@ export const serve = ({
     const servers = yield* NodeServer.cluster({ nodes, dialect, host, port, metricsInterval })
     const addresses = servers.map(({ address }) => address)
     yield* nodesFile(file, addresses, force)
-    yield* asJson
-      ? print(json({ file, dialect, nodes: addresses }))
+    yield* json
+      ? print(toJson({ file, dialect, nodes: addresses }))
       : print(addresses.map((address) => `${address}  ${dialect}`).join("\n"))
-    yield* printNote(`${visible(file)} names them; Ctrl-C ends them`)
+    yield* printNote(`${escapeControls(file)} names them; Ctrl-C ends them`)
     return yield* Effect.never
   }).pipe(
     Effect.scoped,

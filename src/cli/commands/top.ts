@@ -13,28 +13,29 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import * as NodesFile from "../../discovery/NodesFile.js"
 import { GhostDB } from "../../GhostDB.js"
 import type { Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
 import type { Topology } from "../../model/Topology.js"
-import { type Connection, configured, connected, inOrderOf, shown, topologyNow, totalEntries } from "../connection.js"
+import { type Connection, configuredNodes, inOrderOf, topologyNow, totalEntries, withClient } from "../connection.js"
 import { UsageError } from "../exit.js"
 import {
   bytes,
   type Cell,
   type Column,
   count,
+  escapeControls,
   gap,
-  hasColour,
+  outputPaint,
   type Paint,
   painter,
   percent,
   rate,
   span,
   sparkline,
-  table,
-  visible
+  table
 } from "../terminal/output.js"
-import { both, hitRate, rates, requests } from "./metrics.js"
+import { fetchMetrics, hitRate, rates, requests } from "./metrics.js"
 
 /** What the view shows, at one moment. */
 export interface Snapshot {
@@ -125,7 +126,7 @@ export const view = (
     count(totalEntries(topology, [...sizes.values()]))
   ]
   const time = DateTime.formatLocal(DateTime.unsafeMake(at), { timeStyle: "medium", locale: "en-GB" })
-  const head = [`${paint("bold", "ghostdb top")}  ${visible(source)}  ${time}`, ""]
+  const head = [`${paint("bold", "ghostdb top")}  ${escapeControls(source)}  ${time}`, ""]
   const foot = ["", paint("dim", "q quits")]
   // The trend takes what the columns before it leave.
   const taken = Math.max(...table(columns, [...rows, total], painter(false)).map((line) => line.length))
@@ -202,9 +203,9 @@ const sizes = Effect.map(Terminal.Terminal, ({ columns, rows }) => {
 const none: { readonly metrics: ReadonlyArray<never> } = { metrics: [] }
 
 /** Asks the nodes everything that the view shows. Those that do not answer die of it, which the view shows too. */
-const look = (source: string, order: ReadonlyArray<string>) =>
+const takeSnapshot = (source: string, order: ReadonlyArray<string>) =>
   Effect.gen(function* () {
-    const { snitch, watchdog } = yield* Effect.orElseSucceed(both, () => ({ snitch: none, watchdog: none }))
+    const { snitch, watchdog } = yield* Effect.orElseSucceed(fetchMetrics, () => ({ snitch: none, watchdog: none }))
     const { live } = yield* topologyNow
     const sizes = yield* Effect.forEach(
       live,
@@ -234,11 +235,14 @@ const quits = ({ key }: Terminal.UserInput): boolean =>
 const draw = (connection: Connection, interval: Duration.Duration) =>
   Effect.gen(function* () {
     const terminal = yield* Terminal.Terminal
-    const paint = painter(hasColour(process.stdout))
+    const paint = yield* outputPaint
     const input = yield* terminal.readInput
     yield* screen
-    const order = yield* configured
-    const snapshots = Stream.repeatEffectWithSchedule(look(shown(connection.nodes), order), Schedule.spaced(interval))
+    const order = yield* configuredNodes
+    const snapshots = Stream.repeatEffectWithSchedule(
+      takeSnapshot(NodesFile.redact(connection.nodes), order),
+      Schedule.spaced(interval)
+    )
     const drawn = Stream.zipLatest(snapshots, yield* sizes).pipe(
       Stream.runForEach(([snapshot, size]) =>
         terminal.display(
@@ -270,5 +274,5 @@ export const top = ({
     if (process.stdout.isTTY !== true || process.stdin.isTTY !== true) {
       return yield* new UsageError({ message: "top is for a terminal: ghostdb metrics prints, and has --json" })
     }
-    yield* connected(connection, draw(connection, interval), { revive: Schedule.spaced("1 second") })
+    yield* withClient(connection, draw(connection, interval), { revive: Schedule.spaced("1 second") })
   })

@@ -24,7 +24,7 @@ export interface Shape {
 
 /** What a command line asks for. */
 export type Request =
-  | { readonly _tag: "Help"; readonly command: string | undefined; readonly asked: boolean }
+  | { readonly _tag: "Help"; readonly command: string | undefined; readonly requested: boolean }
   | { readonly _tag: "Version" }
   | { readonly _tag: "Run"; readonly args: ReadonlyArray<string> }
 
@@ -121,12 +121,12 @@ export const read = (
   if (command !== undefined && shape === undefined) {
     return fail(`unknown command ${command}${suggestion(command, commands.keys())}`)
   }
-  if (helped || given.get("help") === "true") return Either.right({ _tag: "Help", command, asked: true })
+  if (helped || given.get("help") === "true") return Either.right({ _tag: "Help", command, requested: true })
   if (given.get("version") === "true") return Either.right({ _tag: "Version" })
   if (command === undefined || shape === undefined) {
     return given.has("completions") || given.get("wizard") === "true"
       ? Either.right({ _tag: "Run", args: pairs(given, builtIn) })
-      : Either.right({ _tag: "Help", command: undefined, asked: false })
+      : Either.right({ _tag: "Help", command: undefined, requested: false })
   }
   for (const name of given.keys()) {
     if (![builtIn, shape].some(({ flags, settings }) => flags.has(name) || settings.has(name))) {

@@ -26,13 +26,13 @@ export const duration: Parser<Duration.Duration> = (text) => {
     : Either.left("a time such as 300ms, 5s, 2m, 1h, or a number of seconds")
 }
 
-/** A lifetime of entries: `5m`, whole seconds, or -1 for ever. */
+/** A lifetime of entries: `5m`, whole seconds, or -1 forever. */
 export const ttl: Parser<Ttl> = (text) => {
   if (text === "-1") return Either.right(-1)
   const value = millis(text)
   return value > 0 && Number.isSafeInteger(Math.ceil(value / 1000)) && (value % 1000 === 0 || /[a-z]$/.test(text))
     ? Either.right(Duration.millis(value))
-    : Either.left("a lifetime such as 90s, 5m, 2h, 7d, whole seconds, or -1 for ever")
+    : Either.left("a lifetime such as 90s, 5m, 2h, 7d, whole seconds, or -1 forever")
 }
 
 /** A whole number in a range, both ends in it. */

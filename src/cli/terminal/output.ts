@@ -1,11 +1,6 @@
 /** How the commands write: escaped text, tables, bars, sparklines, numbers with units, and colours where they are seen. */
 import * as Effect from "effect/Effect"
-
-/** What the modules of the CLI use of `process.stdout` and `process.stderr`. */
-export interface Sink {
-  readonly isTTY?: boolean | undefined
-  readonly write: (text: string, done: () => void) => unknown
-}
+import { type Sink, Standard } from "./Standard.js"
 
 /** Writes text as it stands and waits until the system has it. */
 export const write = (sink: Sink, text: string): Effect.Effect<void> =>
@@ -14,10 +9,12 @@ export const write = (sink: Sink, text: string): Effect.Effect<void> =>
   })
 
 /** Writes a line to standard output. */
-export const print = (line: string): Effect.Effect<void> => write(process.stdout, `${line}\n`)
+export const print = (line: string): Effect.Effect<void> =>
+  Effect.flatMap(Standard, ({ output }) => write(output, `${line}\n`))
 
 /** Writes a line to standard error, where everything goes that is not the command's answer. */
-export const printNote = (line: string): Effect.Effect<void> => write(process.stderr, `${line}\n`)
+export const printNote = (line: string): Effect.Effect<void> =>
+  Effect.flatMap(Standard, ({ error }) => write(error, `${line}\n`))
 
 /** Whether colours are seen there: on a terminal, unless `NO_COLOR` is set to something or the terminal is dumb. */
 export const hasColour = (sink: Sink, env: Readonly<Record<string, string | undefined>> = process.env): boolean =>
@@ -32,13 +29,14 @@ const harmfulButLines = /(?![\n\t])[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\
 const escape = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`
 
 /** The text with all that a terminal would obey, and not show, as `\uXXXX`. One line. */
-export const visible = (text: string): string => text.replace(harmful, escape)
+export const escapeControls = (text: string): string => text.replace(harmful, escape)
 
 /** {@link visible}, but line feeds and tabs stay. */
-export const visibleLines = (text: string): string => text.replace(harmfulButLines, escape)
+export const escapeControlsInLines = (text: string): string => text.replace(harmfulButLines, escape)
 
 /** One JSON document that a terminal can be shown: inside strings the escapes are JSON's own. */
-export const json = (value: unknown, indent?: number): string => visibleLines(JSON.stringify(value, null, indent))
+export const toJson = (value: unknown, indent?: number): string =>
+  escapeControlsInLines(JSON.stringify(value, null, indent))
 
 // Colours
 
@@ -53,6 +51,9 @@ export type Paint = (style: Style, text: string) => string
 /** With colours, or without any. */
 export const painter = (colour: boolean): Paint =>
   colour ? (style, text) => `\u001b[${codes[style]}m${text}\u001b[0m` : (_, text) => text
+
+/** The colours of standard output. */
+export const outputPaint: Effect.Effect<Paint> = Effect.map(Standard, ({ output }) => painter(hasColour(output)))
 
 // Tables
 
@@ -97,7 +98,7 @@ export const table = (
 export const printTable = (
   columns: ReadonlyArray<Column>,
   rows: ReadonlyArray<ReadonlyArray<Cell>>
-): Effect.Effect<void> => print(table(columns, rows, painter(hasColour(process.stdout))).join("\n"))
+): Effect.Effect<void> => Effect.flatMap(outputPaint, (paint) => print(table(columns, rows, paint).join("\n")))
 
 // Pictures
 

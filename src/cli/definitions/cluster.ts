@@ -1,0 +1,103 @@
+/** The commands on the whole cluster: options and help. */
+import * as Args from "@effect/cli/Args"
+import { define, lazily } from "../define.js"
+import { connection, flag, json, key } from "../line/options.js"
+
+/** `ghostdb flush` */
+export const flush = define({
+  name: "flush",
+  arguments: "",
+  summary: "Empties every node, for all its clients",
+  details: ["Asks first. Where there is no terminal to ask on, it wants --yes."],
+  examples: ["flush", "flush --yes"],
+  config: { yes: flag("yes", "do not ask"), json, connection },
+  run: lazily(
+    () => import("../commands/cluster.js"),
+    (_) => _.flush
+  )
+})
+
+/** `ghostdb ping` */
+export const ping = define({
+  name: "ping",
+  arguments: "",
+  summary: "Which nodes answer",
+  details: ["Ends with 1 where some do not, and with 3 where none does."],
+  examples: ["ping", "ping --nodes https://config.example/gdb.conf --json"],
+  config: { json, connection },
+  run: lazily(
+    () => import("../commands/cluster.js"),
+    (_) => _.ping
+  )
+})
+
+/** `ghostdb size` */
+export const size = define({
+  name: "size",
+  arguments: "[NODE]",
+  summary: "How many entries the nodes hold",
+  details: ["A v1 server cannot tell."],
+  examples: ["size", "size 10.0.0.1 --json"],
+  config: {
+    node: Args.text({ name: "node" }).pipe(Args.withDescription("An address as in the nodes file"), Args.optional),
+    json,
+    connection
+  },
+  run: lazily(
+    () => import("../commands/cluster.js"),
+    (_) => _.size
+  )
+})
+
+/** `ghostdb metrics` */
+export const metrics = define({
+  name: "metrics",
+  arguments: "",
+  summary: "What each node counts and measures, with its trend",
+  details: [
+    "Watchdog: requests and what came of them. Snitch: memory and collections. A node adds a row each interval, on real",
+    "servers every 5 minutes; PER SECOND is what came between the last two. Lines that are 0 in every row are left out."
+  ],
+  examples: ["metrics", "metrics --json | jq '.watchdog[].data[-1].CacheMiss'"],
+  config: { json, connection },
+  run: lazily(
+    () => import("../commands/metrics.js"),
+    (_) => _.metrics
+  )
+})
+
+/** `ghostdb ring` */
+export const ring = define({
+  name: "ring",
+  arguments: "[KEY]",
+  summary: "The share of the key space that each node has, or the owner of a key",
+  details: [
+    "Computed from the nodes file: no node is asked, unless with --live. In a raft cluster every node holds every key,",
+    "and this is the node that a read of any node asks."
+  ],
+  examples: ["ring", "ring AMZN", "ring AMZN --live"],
+  config: {
+    key: key.pipe(Args.optional),
+    live: flag("live", "leave out the nodes that do not answer a ping"),
+    json,
+    connection
+  },
+  run: lazily(
+    () => import("../commands/ring.js"),
+    (_) => _.ring
+  )
+})
+
+/** `ghostdb leader` */
+export const leader = define({
+  name: "leader",
+  arguments: "",
+  summary: "The leader of a raft cluster",
+  details: ["Ends with 1 where there is none, as in clusters of v1 and v2 servers."],
+  examples: ["leader"],
+  config: { json, connection },
+  run: lazily(
+    () => import("../commands/cluster.js"),
+    (_) => _.leader
+  )
+})

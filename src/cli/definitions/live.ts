@@ -1,0 +1,120 @@
+/** The commands that run for a while: options and help. */
+import * as Options from "@effect/cli/Options"
+import * as Duration from "effect/Duration"
+import { defaults } from "../../model/GhostDBConfig.js"
+import { define, lazily } from "../define.js"
+import { connection, flag, json, maxPort, setting } from "../line/options.js"
+import * as values from "../line/values.js"
+
+const maxCount = 1_000_000
+
+/** Leaves room for the rest of a request. */
+const maxValueSize = defaults.maxRequestBytes - 1024
+
+/** `ghostdb top` */
+export const top = define({
+  name: "top",
+  arguments: "",
+  summary: "A live view: health, requests per second, hit rate, memory",
+  details: ["Requests and hits are those between the last two rows that a node has recorded. q ends it."],
+  examples: ["top", "top --interval 5s"],
+  config: {
+    interval: setting("interval", "TIME", "how often the nodes are asked (default 1s)", values.duration).pipe(
+      Options.withDefault(Duration.seconds(1))
+    ),
+    connection
+  },
+  run: lazily(
+    () => import("../commands/top.js"),
+    (_) => _.top
+  )
+})
+
+/** `ghostdb serve` */
+export const serve = define({
+  name: "serve",
+  arguments: "",
+  summary: "Embedded nodes, for development and trying out, until Ctrl-C",
+  details: [
+    "Writes a nodes file for the other commands and removes it in the end. A file that it did not write stays as it is,",
+    "unless with --force. Everything is in memory and goes with the process."
+  ],
+  examples: ["serve", "serve --nodes 5 --port 0 --dialect v1 --file nodes.conf"],
+  config: {
+    nodes: setting("nodes", "N", "how many nodes (default 3)", values.whole(1, 1000)).pipe(Options.withDefault(3)),
+    dialect: Options.choice("dialect", ["v1", "v2", "raft"]).pipe(
+      Options.withDescription("what they speak (default v2)"),
+      Options.withDefault("v2" as const)
+    ),
+    port: setting(
+      "port",
+      "PORT",
+      `the first node's port, the others follow; 0 for any that are free (default ${defaults.port})`,
+      values.whole(0, maxPort)
+    ).pipe(Options.withDefault(defaults.port)),
+    host: Options.text("host").pipe(
+      Options.withPseudoName("HOST"),
+      Options.withDescription("the interface to listen on (default 127.0.0.1)"),
+      Options.withDefault("127.0.0.1")
+    ),
+    file: Options.text("file").pipe(
+      Options.withPseudoName("FILE"),
+      Options.withDescription("the nodes file to write (default ./gdb.conf)"),
+      Options.withDefault("./gdb.conf")
+    ),
+    force: flag("force", "overwrite the file, whoever wrote it"),
+    metricsInterval: setting(
+      "metrics-interval",
+      "TIME",
+      "how often each node records a row of metrics (default 1s)",
+      values.duration
+    ).pipe(Options.withDefault(Duration.seconds(1))),
+    json
+  },
+  endsItself: true,
+  run: lazily(
+    () => import("../commands/serve.js"),
+    (_) => _.serve
+  )
+})
+
+/** `ghostdb bench` */
+export const bench = define({
+  name: "bench",
+  arguments: "",
+  summary: "Puts a load on the cluster, and tells commands a second and latencies",
+  details: [
+    "Works on keys of its own, ghostdb-bench:…, which are stored first, removed in the end, and expire should that fail.",
+    "They take room: a node that is full evicts for them what was used least recently."
+  ],
+  examples: ["bench", "bench --in-flight 256 --value-size 4k --mix get=50,put=40,delete=10 --seconds 30"],
+  config: {
+    inFlight: setting("in-flight", "N", "commands at a time (default 64)", values.whole(1, 65536)).pipe(
+      Options.withDefault(64)
+    ),
+    valueSize: setting(
+      "value-size",
+      "BYTES",
+      "the size of a value: 100, 4k, 1m (default 100)",
+      values.size(maxValueSize)
+    ).pipe(Options.withDefault(100)),
+    mix: setting(
+      "mix",
+      "WEIGHTS",
+      "how often which command: get, put, add, delete (default get=80,put=20)",
+      values.mix
+    ).pipe(Options.withDefault<values.Mix>({ get: 80, put: 20, add: 0, delete: 0 })),
+    seconds: setting("seconds", "TIME", "how long (default 10s)", values.duration).pipe(
+      Options.withDefault(Duration.seconds(10))
+    ),
+    keys: setting("keys", "N", "how many keys (default 1000)", values.whole(1, maxCount)).pipe(
+      Options.withDefault(1000)
+    ),
+    json,
+    connection
+  },
+  run: lazily(
+    () => import("../commands/bench.js"),
+    (_) => _.bench
+  )
+})

@@ -1,0 +1,67 @@
+/** The options and arguments that commands share. */
+import * as Args from "@effect/cli/Args"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as Config from "effect/Config"
+import * as Duration from "effect/Duration"
+import * as Either from "effect/Either"
+import { defaults } from "../../model/GhostDBConfig.js"
+import * as values from "./values.js"
+
+/** An option with a value, which `parse` reads. */
+export const setting = <A>(name: string, placeholder: string, description: string, parse: values.Parser<A>) =>
+  Options.text(name).pipe(
+    Options.withPseudoName(placeholder),
+    Options.withDescription(description),
+    Options.mapEffect((text) =>
+      Either.mapLeft(parse(text), (expected) =>
+        ValidationError.invalidValue(HelpDoc.p(`--${name} is ${expected}, not ${JSON.stringify(text)}`))
+      )
+    )
+  )
+
+/** An option without a value. */
+export const flag = (name: string, description: string) =>
+  Options.boolean(name).pipe(Options.withDescription(description))
+
+/** The last TCP port. */
+export const maxPort = 65535
+const replicas = setting(
+  "replicas",
+  "N",
+  `points that each node has on the ring, as for all clients of the cluster (default ${defaults.replicas})`,
+  values.whole(1, 65536)
+).pipe(Options.withDefault(defaults.replicas))
+
+const nodes = Options.text("nodes").pipe(
+  Options.withPseudoName("FILE|URL"),
+  Options.withDescription("the nodes file: one address a line (default $GHOSTDB_NODES, then ./gdb.conf)"),
+  Options.withFallbackConfig(Config.nonEmptyString("GHOSTDB_NODES")),
+  Options.withDefault("./gdb.conf")
+)
+
+/** The options of all commands on a cluster. */
+export const connection = {
+  nodes,
+  port: setting(
+    "port",
+    "PORT",
+    `the port of nodes whose address names none (default ${defaults.port})`,
+    values.whole(1, maxPort)
+  ).pipe(Options.withDefault(defaults.port)),
+  replicas,
+  timeout: setting(
+    "timeout",
+    "TIME",
+    `how long one command may take, retries and failovers included (default ${Duration.format(defaults.deadline)})`,
+    values.duration
+  ).pipe(Options.withDefault(Duration.millis(defaults.deadline))),
+  tls: flag("tls", "speak HTTPS; NODE_EXTRA_CA_CERTS names further authorities")
+}
+
+/** `--json` */
+export const json = flag("json", "one JSON document on standard output")
+
+/** The argument KEY. */
+export const key = Args.text({ name: "key" }).pipe(Args.withDescription("The key"))
