@@ -1,35 +1,36 @@
 import { Buffer } from "node:buffer"
 import type * as Net from "node:net"
 import { nextTick } from "node:process"
-import * as Exit from "effect/Exit"
-import * as MutableList from "effect/MutableList"
-import type { JsonText, Reply } from "../model/Exchange.js"
-import type { Fault } from "../model/GhostDBError.js"
-import * as Telemetry from "../telemetry/Telemetry.js"
+import { Deque } from "./Deque.js"
+import type { Failure } from "./Failure.js"
 import type { ReplyError } from "./ReplyHead.js"
-import { HttpReplyParser } from "./ReplyParser.js"
-import { faultOfSystemError } from "./SystemError.js"
+import { ReplyParser } from "./ReplyParser.js"
+import { failureOfSystemError } from "./SystemError.js"
 
-/** A request from the moment it is made until it has its one and only outcome. */
-export interface Slot {
-  /** Up to the digits of the Content-Length. */
-  readonly head: string
-  readonly body: JsonText
-  /** When it was made, in milliseconds. */
-  readonly since: number
-  /** Taken away with the outcome: a slot without it keeps its place in the pipeline and nothing else. */
-  resume: ((outcome: Exit.Exit<Reply, Fault>) => void) | undefined
+/** A whole reply. */
+export interface Reply {
+  readonly status: number
+  readonly body: string
 }
 
-export const settle = (slot: Slot, outcome: Exit.Exit<Reply, Fault>): void => {
-  const resume = slot.resume
+/** A request from the moment it is made until it has its one and only outcome. */
+export interface PendingRequest {
+  /** Up to the digits of the Content-Length. */
+  readonly head: string
+  readonly body: string | Uint8Array
+  /** When it was made, in milliseconds. */
+  readonly since: number
+  /** Taken away with the outcome: a request without it keeps its place in the pipeline and nothing else. */
+  resume: ((outcome: Reply | Failure) => void) | undefined
+}
+
+export const settle = (request: PendingRequest, outcome: Reply | Failure): void => {
+  const resume = request.resume
   if (resume !== undefined) {
-    slot.resume = undefined
+    request.resume = undefined
     resume(outcome)
   }
 }
-
-export const fault = (reason: Fault["reason"], detail: string): Exit.Exit<never, Fault> => Exit.fail({ reason, detail })
 
 /** What all connections to one node share. */
 export interface Endpoint {
@@ -38,11 +39,13 @@ export interface Endpoint {
   readonly maxReplyBytes: number
   readonly attemptTimeout: number
   readonly now: () => number
+  /** Counts the bytes that were read and written. */
+  readonly onBytes: (read: number, written: number) => void
   /**
    * Requests that may be in flight on a connection: 1 after the node has closed a connection with its first reply, and
    * as many as there are once a connection has had a second one.
    */
-  depth: number
+  pipelining: number
 }
 
 /** A write takes no more requests once it has this many characters. */
@@ -52,31 +55,31 @@ const readBytes = 64 * 1024
 
 export class Connection {
   /** Not yet written, and written without a reply. */
-  private unsent = MutableList.empty<Slot>()
-  private sent = MutableList.empty<Slot>()
+  private queued = new Deque<PendingRequest>()
+  private inFlight = new Deque<PendingRequest>()
   private readonly socket: Net.Socket
-  private readonly parser: HttpReplyParser
+  private readonly parser: ReplyParser
   private readonly since: number
   private ready = false
   private flushing = false
   private replies = 0
   /** The bytes written that the metrics know of. */
   private written = 0
-  private retired = false
+  private draining = false
   private closed = false
 
   constructor(
     private readonly endpoint: Endpoint,
     private readonly owner: {
       /** Called once, when no more requests may be given to the connection. */
-      readonly onRetired: (connection: Connection) => void
-      /** Called once, after `onRetired`. */
+      readonly onDraining: (connection: Connection) => void
+      /** Called once, after `onDraining`. */
       readonly onClosed: (connection: Connection) => void
       /** Finds another connection for a request. */
-      readonly send: (slot: Slot) => void
+      readonly send: (request: PendingRequest) => void
     }
   ) {
-    this.parser = new HttpReplyParser(
+    this.parser = new ReplyParser(
       {
         onReply: (status, body) => this.onReply(status, body),
         onClose: () => this.onLastReply()
@@ -110,11 +113,11 @@ export class Connection {
 
   /** Requests that have not been answered; never 0 while it is not ready. */
   get load(): number {
-    return MutableList.length(this.unsent) + MutableList.length(this.sent)
+    return this.queued.length + this.inFlight.length
   }
 
-  send(slot: Slot): void {
-    MutableList.append(this.unsent, slot)
+  send(request: PendingRequest): void {
+    this.queued.push(request)
     if (!this.flushing && this.ready) {
       this.flushing = true
       nextTick(flush, this)
@@ -127,18 +130,19 @@ export class Connection {
     while (this.ready && !this.closed && !this.socket.writableNeedDrain) {
       let text = ""
       let bytes: Uint8Array | undefined
-      while (bytes === undefined && text.length < fullWrite && MutableList.length(this.sent) < this.endpoint.depth) {
-        const slot = MutableList.shift(this.unsent)
-        if (slot === undefined) break
-        if (slot.resume === undefined) continue
+      while (bytes === undefined && text.length < fullWrite && this.inFlight.length < this.endpoint.pipelining) {
+        const request = this.queued.shift()
+        if (request === undefined) break
+        if (request.resume === undefined) continue
         // The text is made now and not kept: strings that live until the reply are copied by garbage collections.
-        if (typeof slot.body === "string") text += `${slot.head}${Buffer.byteLength(slot.body)}\r\n\r\n${slot.body}`
+        if (typeof request.body === "string")
+          text += `${request.head}${Buffer.byteLength(request.body)}\r\n\r\n${request.body}`
         else {
-          bytes = slot.body
-          text += `${slot.head}${bytes.length}\r\n\r\n`
+          bytes = request.body
+          text += `${request.head}${bytes.length}\r\n\r\n`
         }
-        MutableList.append(this.sent, slot)
-        this.parser.awaiting += 1
+        this.inFlight.push(request)
+        this.parser.outstanding += 1
       }
       if (text === "") return
       if (bytes === undefined) this.socket.write(text, "utf8")
@@ -152,65 +156,64 @@ export class Connection {
   }
 
   /** Ends what has taken too long; the connection takes no more when a request that was sent is among it. */
-  expire(): void {
+  expireAttempts(): void {
     const { attemptTimeout, now } = this.endpoint
     const deadline = now() - attemptTimeout
     if (!this.ready && this.since <= deadline) {
-      this.fail(fault("ConnectTimeout", `no connection in ${attemptTimeout} ms`))
+      this.fail({ reason: "ConnectTimeout", detail: `no connection in ${attemptTimeout} ms` })
       return
     }
-    const outcome = fault("AttemptTimeout", `no reply in ${attemptTimeout} ms`)
-    for (const slot of this.unsent) if (slot.since <= deadline) settle(slot, outcome)
+    const outcome: Failure = { reason: "AttemptTimeout", detail: `no reply in ${attemptTimeout} ms` }
+    for (const request of this.queued) if (request.since <= deadline) settle(request, outcome)
     let stuck = false
-    for (const slot of this.sent) {
-      if (slot.since > deadline) continue
-      stuck ||= slot.resume !== undefined
-      settle(slot, outcome)
+    for (const request of this.inFlight) {
+      if (request.since > deadline) continue
+      stuck ||= request.resume !== undefined
+      settle(request, outcome)
     }
-    if (stuck) this.retire()
-    if (this.retired) this.closeIfIdle()
+    if (stuck) this.drain()
+    if (this.draining) this.closeIfIdle()
   }
 
   /** Tells the metrics of what has been read and, since the last time, written. */
   private count(read: number): void {
-    Telemetry.read(read)
-    Telemetry.wrote(this.socket.bytesWritten - this.written)
+    this.endpoint.onBytes(read, this.socket.bytesWritten - this.written)
     this.written = this.socket.bytesWritten
   }
 
   /** Ends every request and closes the connection at once. */
-  fail(outcome: Exit.Exit<never, Fault>, first: Exit.Exit<never, Fault> = outcome): void {
+  fail(outcome: Failure, first: Failure = outcome): void {
     if (this.closed) return
     this.closed = true
     this.count(0)
     this.socket.destroy()
     let next = first
-    for (const slot of this.sent) {
-      settle(slot, next)
+    for (const request of this.inFlight) {
+      settle(request, next)
       next = outcome
     }
-    MutableList.reset(this.sent)
+    this.inFlight.clear()
     if (!this.ready) {
-      for (const slot of this.unsent) settle(slot, outcome)
+      for (const request of this.queued) settle(request, outcome)
     }
-    this.retire()
+    this.drain()
     this.owner.onClosed(this)
   }
 
   /** Gives up its place, and with it what it has not sent; replies to what it has sent still arrive. */
-  private retire(): void {
-    if (!this.retired) {
-      this.retired = true
-      this.owner.onRetired(this)
+  private drain(): void {
+    if (!this.draining) {
+      this.draining = true
+      this.owner.onDraining(this)
     }
-    const unsent = this.unsent
-    this.unsent = MutableList.empty()
-    for (const slot of unsent) if (slot.resume !== undefined) this.owner.send(slot)
+    const queued = this.queued
+    this.queued = new Deque()
+    for (const request of queued) if (request.resume !== undefined) this.owner.send(request)
   }
 
   private closeIfIdle(): void {
-    for (const slot of this.sent) if (slot.resume !== undefined) return
-    this.fail(fault("Reset", "the connection was idle"))
+    for (const request of this.inFlight) if (request.resume !== undefined) return
+    this.fail({ reason: "Reset", detail: "the connection was idle" })
   }
 
   private onData(chunk: Buffer): void {
@@ -221,11 +224,11 @@ export class Connection {
 
   private onReply(status: number, body: string): void {
     this.replies += 1
-    if (this.replies === 2) this.endpoint.depth = Number.POSITIVE_INFINITY
-    const slot = MutableList.shift(this.sent)
-    if (slot !== undefined) settle(slot, Exit.succeed({ status, body }))
-    if (this.retired) this.closeIfIdle()
-    else if (MutableList.length(this.unsent) > 0 && !this.flushing) {
+    if (this.replies === 2) this.endpoint.pipelining = Number.POSITIVE_INFINITY
+    const request = this.inFlight.shift()
+    if (request !== undefined) settle(request, { status, body })
+    if (this.draining) this.closeIfIdle()
+    else if (this.queued.length > 0 && !this.flushing) {
       this.flushing = true
       nextTick(flush, this)
     }
@@ -233,25 +236,28 @@ export class Connection {
 
   /** The node has said that it closes after this reply: it has not looked at the requests behind it. */
   private onLastReply(): void {
-    if (this.replies === 1) this.endpoint.depth = 1
-    const unsent = this.unsent
-    this.unsent = this.sent
-    this.sent = MutableList.empty()
-    for (const slot of unsent) MutableList.append(this.unsent, slot)
-    this.fail(fault("Reset", "the node closed the connection"))
+    if (this.replies === 1) this.endpoint.pipelining = 1
+    const queued = this.queued
+    this.queued = this.inFlight
+    this.inFlight = new Deque()
+    for (const request of queued) this.queued.push(request)
+    this.fail({ reason: "Reset", detail: "the node closed the connection" })
   }
 
   private onViolation(violation: ReplyError): void {
-    this.fail(fault("Reset", "the connection was closed after a malformed reply"), fault("BadReply", violation.detail))
+    this.fail(
+      { reason: "Reset", detail: "the connection was closed after a malformed reply" },
+      { reason: "BadReply", detail: violation.detail }
+    )
   }
 
   private onError(error: Error): void {
-    const { detail, reason } = faultOfSystemError(error, "Unreachable")
-    this.fail(fault(this.ready ? "Reset" : reason, detail))
+    const { detail, reason } = failureOfSystemError(error, "Unreachable")
+    this.fail({ reason: this.ready ? "Reset" : reason, detail })
   }
 
   private onClosedByNode(): void {
-    this.fail(fault(this.ready ? "Reset" : "Unreachable", "the node closed the connection"))
+    this.fail({ reason: this.ready ? "Reset" : "Unreachable", detail: "the node closed the connection" })
   }
 }
 

@@ -1,10 +1,11 @@
-import { Connection, type Endpoint, fault, type Slot, settle } from "./Connection.js"
+import { Connection, type Endpoint, type PendingRequest, settle } from "./Connection.js"
+import type { Failure } from "./Failure.js"
 
 /** The connections to one node. */
-export class Pool {
+export class ConnectionPool {
   private readonly connections: Array<Connection> = []
   /** Those that take no more requests and still await replies. */
-  private readonly retired = new Set<Connection>()
+  private readonly draining = new Set<Connection>()
   private readonly heads = new Map<string, string>()
   private closed = false
 
@@ -24,23 +25,23 @@ export class Pool {
     return head
   }
 
-  send(slot: Slot): void {
-    if (this.closed) settle(slot, released)
-    else this.pick().send(slot)
+  send(request: PendingRequest): void {
+    if (this.closed) settle(request, released)
+    else this.pick().send(request)
   }
 
-  expire(): void {
-    for (const connection of [...this.connections, ...this.retired]) connection.expire()
+  expireAttempts(): void {
+    for (const connection of [...this.connections, ...this.draining]) connection.expireAttempts()
   }
 
   /** Whether there is anything that can take too long. */
   get busy(): boolean {
-    return this.retired.size > 0 || this.connections.some((connection) => connection.load > 0)
+    return this.draining.size > 0 || this.connections.some((connection) => connection.load > 0)
   }
 
   close(): void {
     this.closed = true
-    for (const connection of [...this.connections, ...this.retired]) connection.fail(released)
+    for (const connection of [...this.connections, ...this.draining]) connection.fail(released)
   }
 
   /** The connection with the fewest requests; a new one while there are fewer than `size` and none is free. */
@@ -53,14 +54,14 @@ export class Pool {
     return made
   }
 
-  onRetired(connection: Connection): void {
+  onDraining(connection: Connection): void {
     this.connections.splice(this.connections.indexOf(connection), 1)
-    this.retired.add(connection)
+    this.draining.add(connection)
   }
 
   onClosed(connection: Connection): void {
-    this.retired.delete(connection)
+    this.draining.delete(connection)
   }
 }
 
-export const released = fault("Reset", "the connection was closed by the client")
+export const released: Failure = { reason: "Reset", detail: "the connection was closed by the client" }

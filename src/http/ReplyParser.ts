@@ -18,7 +18,7 @@ export interface ReplyHandler {
 
 const maxChunkLine = 1024
 
-const maxExtras = 16
+const maxInterimOrTrailers = 16
 
 /** Where the parser stands between two reads. */
 type State = "head" | "fixed" | "chunk size" | "chunk data" | "chunk end" | "trailers" | "until close" | "closed"
@@ -28,23 +28,23 @@ const chunkSize = /^([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?$/
 const nothing = Buffer.alloc(0)
 
 /** The parser of one connection's replies. Bodies are UTF-8. */
-export class HttpReplyParser {
+export class ReplyParser {
   /** Requests sent that have no reply yet; the owner adds to it, each reply takes one away. */
-  awaiting = 0
+  outstanding = 0
 
   private readonly maxBodyBytes: number
   private state: State = "head"
   /** The previous reply's: most replies of a node have the same, but for the length. */
   private head = plainHead
   /** The beginning of a line or a head whose end has not been read. */
-  private rest: Buffer = nothing
+  private carry: Buffer = nothing
   /** The first `size` bytes are what has been read of the body. */
   private body: Buffer = nothing
   private size = 0
   /** What has not been read of the body, or of the chunk. */
-  private missing = 0
+  private remaining = 0
   /** Interim replies before the reply, then trailers after it. */
-  private extras = 0
+  private interimOrTrailers = 0
 
   /** `maxBodyBytes` bounds each body: a larger one is a violation. */
   constructor(
@@ -78,9 +78,9 @@ export class HttpReplyParser {
 
   private take(read: Buffer): void {
     let chunk = read
-    if (this.rest.length > 0) {
-      chunk = Buffer.concat([this.rest, read])
-      this.rest = nothing
+    if (this.carry.length > 0) {
+      chunk = Buffer.concat([this.carry, read])
+      this.carry = nothing
     }
     // `chunk` from `base` on as latin-1, made when first needed; `ascii` when it is UTF-8 as well.
     let text = ""
@@ -90,7 +90,7 @@ export class HttpReplyParser {
     while (at < chunk.length) {
       switch (this.state) {
         case "head": {
-          if (this.awaiting === 0) throw new ReplyError("bytes that answer no request")
+          if (this.outstanding === 0) throw new ReplyError("bytes that answer no request")
           if (base === -1) {
             base = at
             text = chunk.toString("latin1", at)
@@ -98,32 +98,32 @@ export class HttpReplyParser {
           }
           const headEnd = this.takeHead(text, at - base)
           if (headEnd === -1) {
-            this.rest = Buffer.from(chunk.subarray(at))
+            this.carry = Buffer.from(chunk.subarray(at))
             return
           }
           at = base + headEnd
           break
         }
         case "fixed":
-          if (this.size === 0 && this.missing <= chunk.length - at) {
+          if (this.size === 0 && this.remaining <= chunk.length - at) {
             // The common case: the body has been read in one piece, along with its head.
-            const end = at + this.missing
+            const end = at + this.remaining
             const body = ascii ? text.slice(at - base, end - base) : chunk.toString("utf8", at, end)
             at = end
             this.finish(body)
           } else {
             at = this.collect(chunk, at)
-            if (this.missing === 0) this.finishCollected()
+            if (this.remaining === 0) this.finishCollected()
           }
           break
         case "until close":
-          this.missing = chunk.length - at
-          this.limit(this.size + this.missing)
+          this.remaining = chunk.length - at
+          this.limit(this.size + this.remaining)
           at = this.collect(chunk, at)
           break
         case "chunk data":
           at = this.collect(chunk, at)
-          if (this.missing === 0) this.state = "chunk end"
+          if (this.remaining === 0) this.state = "chunk end"
           break
         case "chunk size":
         case "chunk end":
@@ -135,7 +135,7 @@ export class HttpReplyParser {
             throw new ReplyError("an overlong line in a chunked body")
           }
           if (end === -1) {
-            this.rest = Buffer.from(chunk.subarray(at))
+            this.carry = Buffer.from(chunk.subarray(at))
             return
           }
           const line = chunk.toString("latin1", at, end)
@@ -166,15 +166,16 @@ export class HttpReplyParser {
     }
     const head = this.head
     if (head.status < 200) {
-      if (head.status === 101 || ++this.extras > maxExtras) throw new ReplyError("unasked interim replies")
+      if (head.status === 101 || ++this.interimOrTrailers > maxInterimOrTrailers)
+        throw new ReplyError("unasked interim replies")
       return end
     }
-    this.extras = 0
+    this.interimOrTrailers = 0
     if (head.body === "chunked") this.state = "chunk size"
     else if (head.body === "until close") this.state = "until close"
-    else if (this.missing === 0) this.finish("")
+    else if (this.remaining === 0) this.finish("")
     else {
-      this.limit(this.missing)
+      this.limit(this.remaining)
       this.state = "fixed"
     }
     return end
@@ -182,7 +183,7 @@ export class HttpReplyParser {
 
   /**
    * Returns where the head that begins at `from` ends if it is the previous one, but for the length, and -1 if it is not.
-   * `missing` is the length.
+   * `remaining` is the length.
    */
   private takeSameHead(text: string, from: number): number {
     const head = this.head
@@ -198,7 +199,7 @@ export class HttpReplyParser {
       }
       if (at === first || !text.startsWith(head.after, at)) return -1
     }
-    this.missing = length
+    this.remaining = length
     return at + head.after.length
   }
 
@@ -207,9 +208,9 @@ export class HttpReplyParser {
       case "chunk size": {
         const match = chunkSize.exec(line)
         if (match === null) throw new ReplyError("a malformed chunk size")
-        this.missing = Number.parseInt(match[1] ?? "", 16)
-        this.limit(this.size + this.missing)
-        this.state = this.missing === 0 ? "trailers" : "chunk data"
+        this.remaining = Number.parseInt(match[1] ?? "", 16)
+        this.limit(this.size + this.remaining)
+        this.state = this.remaining === 0 ? "trailers" : "chunk data"
         return
       }
       case "chunk end":
@@ -218,26 +219,26 @@ export class HttpReplyParser {
         return
       case "trailers":
         if (line === "") this.finishCollected()
-        else if (++this.extras > maxExtras) throw new ReplyError("too many trailers")
+        else if (++this.interimOrTrailers > maxInterimOrTrailers) throw new ReplyError("too many trailers")
         else parseField(line)
         return
     }
   }
 
-  /** Copies what `chunk` holds of the missing bytes; returns where they end. */
+  /** Copies what `chunk` holds of the remaining bytes; returns where they end. */
   private collect(chunk: Buffer, at: number): number {
-    const end = Math.min(chunk.length, at + this.missing)
+    const end = Math.min(chunk.length, at + this.remaining)
     const length = end - at
     if (this.size + length > this.body.length) {
       // Room for what has been announced. At least doubled: a body of many small chunks is not copied with each of them.
       const doubled = Math.min(2 * this.body.length, this.maxBodyBytes)
-      const larger = Buffer.allocUnsafe(Math.max(this.size + this.missing, doubled))
+      const larger = Buffer.allocUnsafe(Math.max(this.size + this.remaining, doubled))
       this.body.copy(larger, 0, 0, this.size)
       this.body = larger
     }
     chunk.copy(this.body, this.size, at, end)
     this.size += length
-    this.missing -= length
+    this.remaining -= length
     return end
   }
 
@@ -249,13 +250,13 @@ export class HttpReplyParser {
     const body = this.body.toString("utf8", 0, this.size)
     this.body = nothing
     this.size = 0
-    this.extras = 0
+    this.interimOrTrailers = 0
     this.finish(body)
   }
 
   private finish(body: string): void {
     const head = this.head
-    this.awaiting -= 1
+    this.outstanding -= 1
     this.state = head.close ? "closed" : "head"
     this.handler.onReply(head.status, body)
     if (head.close) this.handler.onClose()

@@ -1,6 +1,6 @@
-import type { Fault } from "../model/GhostDBError.js"
+import type { Failure } from "./Failure.js"
 
-const reasons: { readonly [code: string]: Fault["reason"] } = {
+const reasons: { readonly [code: string]: Failure["reason"] } = {
   ECONNREFUSED: "Refused",
   ConnectionRefused: "Refused",
   ENOTFOUND: "UnknownHost",
@@ -19,7 +19,7 @@ const reasons: { readonly [code: string]: Fault["reason"] } = {
  * What an error of the operating system, or of a library that wraps one, says of a connection. `otherwise` is the reason
  * of codes that are not about connecting.
  */
-export const faultOfSystemError = (error: unknown, otherwise: Fault["reason"] = "Reset"): Fault => {
+export const failureOfSystemError = (error: unknown, otherwise: Failure["reason"] = "Reset"): Failure => {
   for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 5; depth++) {
     if ("code" in cause && typeof cause.code === "string") {
       return { reason: reasons[cause.code] ?? otherwise, detail: cause.code }

@@ -76,3 +76,6 @@ export const parseAddress = (address: string, defaultPort: number): Endpoint => 
     port: hasPort ? Number(address.slice(colon + 1)) : defaultPort
   }
 }
+
+/** The address of a host and a port: an IPv6 address goes in brackets. */
+export const format = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`

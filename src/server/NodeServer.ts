@@ -11,6 +11,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as SynchronizedRef from "effect/SynchronizedRef"
+import { format } from "../model/NodeAddress.js"
 import * as CacheNode from "./CacheNode.js"
 import * as RaftGroup from "./RaftGroup.js"
 
@@ -40,7 +41,7 @@ export class ServeError extends Schema.TaggedError<ServeError>("effect-ghostdb/S
 }) {
   override get message(): string {
     const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `cannot serve GhostDB on ${authority(this.host, this.port)}: ${why}`
+    return `cannot serve GhostDB on ${format(this.host, this.port)}: ${why}`
   }
 }
 
@@ -65,8 +66,6 @@ export interface NodeServer {
 
 /** A larger request body is not read: the connection is reset, as real servers do. */
 const maxBodyBytes = 4 * 1024 * 1024
-
-const authority = (host: string, port: number): string => `${host.includes(":") ? `[${host}]` : host}:${port}`
 
 interface Listener {
   readonly port: number
@@ -224,7 +223,7 @@ export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer,
     const port = Option.match(yield* SynchronizedRef.get(current), { onNone: () => wantedPort, onSome: (_) => _.port })
 
     return {
-      address: authority(host, port),
+      address: format(host, port),
       port,
       node,
       // The node first: to wait for the connections would put its raft cluster's election off.

@@ -10,6 +10,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { format } from "../model/NodeAddress.js"
 import type { CacheEntries, Entry, Write } from "./CacheEntries.js"
 
 /** How a {@link RaftGroup} takes its time. */
@@ -193,7 +194,7 @@ export const make = (options: RaftGroupOptions = {}): Effect.Effect<RaftGroup> =
     const addressOf = (host: string): string => {
       const taken = new Set(members.map(({ address }) => address))
       for (let port = firstRaftPort; ; port++) {
-        const address = `${host.includes(":") ? `[${host}]` : host}:${port}`
+        const address = format(host, port)
         if (!taken.has(address)) return address
       }
     }

@@ -10,10 +10,10 @@ import * as Option from "effect/Option"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { faultOfSystemError } from "../http/SystemError.js"
+import { failureOfSystemError } from "../http/SystemError.js"
 import { type JsonText, textOf, withheld } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
-import { parseAddress } from "../model/NodeAddress.js"
+import { format, parseAddress } from "../model/NodeAddress.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
 /**
@@ -41,7 +41,7 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
   const headers = Record.map(settings.headers, Redacted.value)
   const url = (node: string, command: string) => {
     const { host, port } = parseAddress(node, settings.port)
-    return `${settings.protocol}://${host.includes(":") ? `[${host}]` : host}:${port}/${command}`
+    return `${settings.protocol}://${format(host, port)}/${command}`
   }
   const tooLarge: Fault = { reason: "BadReply", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
   const text = (response: HttpClientResponse.HttpClientResponse) => {
@@ -85,5 +85,5 @@ const httpBody = (body: JsonText): HttpBody.HttpBody =>
 /** Clients call it "Decode" when a connection breaks within a body. */
 const faultOf = (error: HttpClientError.HttpClientError): Fault =>
   error.reason === "Transport" || error.reason === "Decode"
-    ? faultOfSystemError(error.cause)
+    ? failureOfSystemError(error.cause)
     : { reason: "BadReply", detail: error.reason }

@@ -9,18 +9,21 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { Pool, released } from "../http/ConnectionPool.js"
+import type { Reply as HttpReply } from "../http/Connection.js"
+import { ConnectionPool, released } from "../http/ConnectionPool.js"
+import type { Failure } from "../http/Failure.js"
 import { type Reply, textOf, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
-import { parseAddress } from "../model/NodeAddress.js"
+import { format, parseAddress } from "../model/NodeAddress.js"
+import * as Telemetry from "../telemetry/Telemetry.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
 export const connect = Effect.fnUntraced(function* (settings: TransportSettings) {
   const clock = yield* Effect.clock
   const now = () => clock.unsafeCurrentTimeMillis()
   const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
-  const pools = new Map<string, Pool>()
+  const pools = new Map<string, ConnectionPool>()
   const busy = yield* Effect.makeLatch(false)
   let closed = false
 
@@ -37,7 +40,7 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
   const connections: Connections = {
     post: (node, command, body) =>
       Effect.async<Reply, Fault>((resume) => {
-        if (closed) return resume(released)
+        if (closed) return resume(Exit.fail(released))
         const text = textOf(body)
         if (text === undefined) return resume(Exit.succeed(withheld))
         let pool = pools.get(node)
@@ -46,7 +49,12 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
           pools.set(node, pool)
         }
         busy.unsafeOpen()
-        pool.send({ head: pool.head(command), body: text, since: now(), resume })
+        pool.send({
+          head: pool.head(command),
+          body: text,
+          since: now(),
+          resume: (outcome) => resume(exitOf(outcome))
+        })
       }),
     release: (node) =>
       Effect.sync(() => {
@@ -57,14 +65,21 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
   return connections
 })
 
+const exitOf = (outcome: HttpReply | Failure): Exit.Exit<Reply, Fault> =>
+  "reason" in outcome ? Exit.fail(outcome) : Exit.succeed(outcome)
+
 /** Ends attempts whose time is up: one fiber for all connections, which sleeps while nothing is in flight. */
-const sweep = (pools: ReadonlyMap<string, Pool>, busy: Effect.Latch, attemptTimeout: number): Effect.Effect<never> => {
+const sweep = (
+  pools: ReadonlyMap<string, ConnectionPool>,
+  busy: Effect.Latch,
+  attemptTimeout: number
+): Effect.Effect<never> => {
   // Replies that arrived while the process was busy elsewhere are read before anything is called late.
   const afterIo = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
   const pass = Effect.sync(() => {
     let again = false
     for (const pool of pools.values()) {
-      pool.expire()
+      pool.expireAttempts()
       again ||= pool.busy
     }
     if (!again) busy.unsafeClose()
@@ -90,13 +105,12 @@ const makePool = (
   settings: TransportSettings,
   secureContext: Tls.SecureContext | undefined,
   now: () => number
-): Pool => {
+): ConnectionPool => {
   const { host, port } = parseAddress(node, settings.port)
   // Server name indication takes no IP address.
   const servername = settings.tls.servername ?? (Net.isIP(host) === 0 ? host : undefined)
   const headers = Object.entries(settings.headers).map(([name, value]) => `${name}: ${Redacted.value(value)}\r\n`)
-  const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`
-  return new Pool(
+  return new ConnectionPool(
     {
       connect: (onread) => {
         const to = { host, port, onread }
@@ -114,11 +128,15 @@ const makePool = (
       maxReplyBytes: settings.maxReplyBytes,
       attemptTimeout: settings.attemptTimeout,
       now,
-      depth: Number.POSITIVE_INFINITY
+      onBytes: (read, written) => {
+        Telemetry.read(read)
+        Telemetry.wrote(written)
+      },
+      pipelining: Number.POSITIVE_INFINITY
     },
     settings.connections,
     (command) =>
-      `POST /${command} HTTP/1.1\r\nHost: ${authority}\r\nContent-Type: application/json\r\n${headers.join("")}Content-Length: `
+      `POST /${command} HTTP/1.1\r\nHost: ${format(host, port)}\r\nContent-Type: application/json\r\n${headers.join("")}Content-Length: `
   )
 }
 

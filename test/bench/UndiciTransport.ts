@@ -4,7 +4,7 @@ import { Undici } from "@effect/platform-node"
 import { Effect, Exit, Layer } from "effect"
 import type { Fault } from "effect-ghostdb"
 import { type Connections, Transport } from "effect-ghostdb/Transport"
-import { faultOfSystemError } from "../../src/http/SystemError.js"
+import { failureOfSystemError } from "../../src/http/SystemError.js"
 import { stringOf, textOf } from "../../src/model/Exchange.js"
 
 /** The headers that every request of the benchmark has. */
@@ -71,7 +71,7 @@ export const layer = (pipelining: number): Layer.Layer<Transport> =>
                 })
                 pools.set(node, pool)
               }
-              const fail = (error: Error) => resume(Exit.fail<Fault>(faultOfSystemError(error)))
+              const fail = (error: Error) => resume(Exit.fail<Fault>(failureOfSystemError(error)))
               dispatch(
                 pool,
                 command,

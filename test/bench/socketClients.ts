@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer"
 import { connect, type Socket } from "node:net"
-import { HttpReplyParser } from "../../src/http/ReplyParser.js"
+import { ReplyParser } from "../../src/http/ReplyParser.js"
 
 /** Posts a body and brings the reply's body back. */
 export type Post = (command: string, body: string) => Promise<string>
@@ -52,7 +52,7 @@ class Pipeline {
 /** The reply parser of `SocketTransport`, and nothing else of it. */
 export const overCodec = (node: string): Post => {
   const socket = connect(portOf(node), "127.0.0.1")
-  const parser = new HttpReplyParser(
+  const parser = new ReplyParser(
     {
       onReply: (_status, body) => pipeline.answer(body),
       onClose: () => socket.destroy()
@@ -60,7 +60,7 @@ export const overCodec = (node: string): Post => {
     64 * 1024 * 1024
   )
   const pipeline = new Pipeline(socket, node, () => {
-    parser.awaiting += 1
+    parser.outstanding += 1
   })
   socket.on("data", (chunk) => {
     const violation = parser.push(chunk)

@@ -5,7 +5,7 @@ import { runInNewContext } from "node:vm"
 import { Undici } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck } from "effect"
-import { HttpReplyParser } from "../../src/http/ReplyParser.js"
+import { ReplyParser } from "../../src/http/ReplyParser.js"
 import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
 import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
 import wireV2 from "../fixtures/wire-v2.json" with { type: "json" }
@@ -33,7 +33,7 @@ const parse = (parts: Iterable<Buffer>, setting: Setting = {}): Outcome => {
   const replies: Array<Reply> = []
   let closed = false
   let violation: string | undefined
-  const parser = new HttpReplyParser(
+  const parser = new ReplyParser(
     {
       onReply: (status, body) => {
         if (closed || violation !== undefined) expect.unreachable("a reply after the end")
@@ -46,14 +46,14 @@ const parse = (parts: Iterable<Buffer>, setting: Setting = {}): Outcome => {
     },
     setting.maxBodyBytes ?? maxBodyBytes
   )
-  parser.awaiting = setting.awaiting ?? 1
+  parser.outstanding = setting.awaiting ?? 1
   for (const part of parts) {
     const found = parser.push(part)
     if (found !== undefined && violation !== undefined) expect.unreachable("a second violation")
     violation ??= found?.detail
   }
   if (setting.end === true && violation === undefined) parser.end()
-  expect(parser.awaiting).toBe((setting.awaiting ?? 1) - replies.length)
+  expect(parser.outstanding).toBe((setting.awaiting ?? 1) - replies.length)
   return { replies, closed, violation }
 }
 
@@ -767,7 +767,7 @@ describe("streams of replies", () => {
     }
     let received = 0
     let mixed = 0
-    const parser = new HttpReplyParser(
+    const parser = new ReplyParser(
       {
         onReply: (_, body) => {
           if (body !== bodyOf(received)) mixed++
@@ -781,7 +781,7 @@ describe("streams of replies", () => {
       let text = ""
       for (let n = sent; n < sent + 1000; n++) text += encode(n)
       const bytes = Buffer.from(text)
-      parser.awaiting += 1000
+      parser.outstanding += 1000
       for (let at = 0; at < bytes.length; ) {
         const length = 1 + next(next(4) === 0 ? 40 : 20_000)
         if (parser.push(bytes.subarray(at, at + length)) !== undefined) expect.unreachable()
@@ -790,7 +790,7 @@ describe("streams of replies", () => {
     }
     expect(received).toBe(total)
     expect(mixed).toBe(0)
-    expect(parser.awaiting).toBe(0)
+    expect(parser.outstanding).toBe(0)
   }, 30_000)
 })
 
@@ -843,11 +843,11 @@ describe("large replies", () => {
     const parts = pieces(bytes, 65_536)
     const last = parts.at(-1) ?? bytes
     const bodies: Array<string> = []
-    const parser = new HttpReplyParser(
+    const parser = new ReplyParser(
       { onReply: (_, body) => void bodies.push(body), onClose: () => expect.unreachable() },
       count
     )
-    parser.awaiting = 1
+    parser.outstanding = 1
     setFlagsFromString("--expose-gc")
     const collect: () => void = runInNewContext("gc")
     const used = () => {
