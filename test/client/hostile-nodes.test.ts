@@ -1,7 +1,6 @@
-import { assert, describe, it } from "@effect/vitest"
+import { assert, describe, expect, it } from "@effect/vitest"
 import { Effect, Either, Option, Record, Schedule } from "effect"
 import { type FailureReason, GhostDB } from "effect-ghostdb"
-import { afterAll } from "vitest"
 import { topologyNow } from "../support/clients.js"
 import type * as HostileServer from "../support/HostileServer.js"
 import {
@@ -89,13 +88,45 @@ const expectations: { readonly [what in "refuses" | HostileServer.Hostility]: Ex
   "sends a second reply": { ...ok, pipelined: false, stays: false }
 }
 
-/** A line of the README's table for each hostility, by what was seen. */
-const table = new Map<string, string>()
-
-const tableHead = [
-  "| what the node does to a command | class | reason | after one command | after three in a row | its ping faring alike |",
-  "| --- | --- | --- | --- | --- | --- |"
+const columns = [
+  "a node that",
+  "class",
+  "reason",
+  "after one command",
+  "after three in a row",
+  "after one, pings alike"
 ]
+
+/** The rows of a Markdown table, its columns as wide as their widest cell. */
+const table = (rows: ReadonlyArray<ReadonlyArray<string>>) => {
+  const widths = columns.map((_, at) => Math.max(...rows.map((row) => row[at]?.length ?? 0)))
+  const line = (row: ReadonlyArray<string>) => `| ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join(" | ")} |`
+  return rows.map(line).join("\n")
+}
+
+/** What becomes of each hostile node, as a document; the tests see to it that it is so. */
+const document = () => {
+  const rows = Record.toEntries(expectations).map(([what, expected]) => [
+    what,
+    expected.class,
+    expected.reason ?? "",
+    expected.class === "down" ? "dead" : "live",
+    expected.class === "ok" ? "live" : "dead",
+    expected.pings
+  ])
+  const widest = columns.map((name, at) =>
+    "-".repeat(Math.max(name.length, ...rows.map((row) => row[at]?.length ?? 0)))
+  )
+  return `# What becomes of a hostile node
+
+Written by \`hostile-nodes.test.ts\`: each row is a test of that name over real sockets. \`npx vitest run hostile-nodes -u\` writes it
+anew. In every row, commands to the other node of the cluster go on unharmed.
+
+The node misbehaves in its answers to commands, and answers its pings well; in the last column it treats a ping alike.
+
+${table([columns, widest, ...rows])}
+`
+}
 
 const observe = Effect.fnUntraced(function* (hostile: Node, key: string) {
   const answer = yield* Effect.either(GhostDB.get(key))
@@ -148,10 +179,6 @@ describe.concurrent("a node that", () => {
           Effect.zipRight(turn(silent.hostile, "badly"), observe(silent.hostile, silent.keys[0]))
         )
 
-        table.set(
-          what,
-          `| ${what} | ${one?.class} | ${one?.failure?.reason ?? ""} | ${one?.node} | ${three?.node} | ${alike.node} |`
-        )
         assert.strictEqual(one?.class, expected.class)
         assert.strictEqual(one?.failure?.reason, expected.reason)
         if (expected.detail !== undefined) assert.include(one?.failure?.detail, expected.detail)
@@ -161,11 +188,8 @@ describe.concurrent("a node that", () => {
       })
     )
   }
+})
 
-  afterAll(() => {
-    if (process.env.FAILURE_TABLE !== undefined) {
-      const lines = Record.keys(expectations).map((what) => table.get(what) ?? "")
-      process.stdout.write(`${[...tableHead, ...lines].join("\n")}\n`)
-    }
-  })
+it("every hostility has its row in the document", async () => {
+  await expect(document()).toMatchFileSnapshot("./hostile-nodes.md")
 })
