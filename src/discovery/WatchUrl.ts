@@ -26,13 +26,15 @@ const maximumBytes = 1024 * 1024
 /** Whether the source of a nodes file is a URL for {@link watchUrl}, and not a path for {@link watchFile}. */
 export const isUrl = (source: string): boolean => /^https?:\/\//i.test(source)
 
+/** What is shown of a URL that does not parse: any part of it may be secret. */
+const hiddenUrl = "nodes URL"
+
 const withoutSecrets = (url: URL): string => url.origin + url.pathname
 
 /** The source of a nodes file as it may be shown: a URL without credentials and query, which may be secret; a path as it is. */
 export const redact = (source: string): string => {
   if (!isUrl(source)) return source
-  // An unparsable URL may hold secrets: do not show it.
-  return URL.canParse(source) ? withoutSecrets(new URL(source)) : "nodes URL"
+  return URL.canParse(source) ? withoutSecrets(new URL(source)) : hiddenUrl
 }
 
 /** A URL in two parts: what may be shown, and the request with the secrets. */
@@ -45,7 +47,7 @@ const decodeUserInfo = (text: string): string => Either.getOrElse(Encoding.decod
 
 const parseUrl = (source: string): Either.Either<Source, NodesFileError> => {
   if (!isUrl(source) || !URL.canParse(source)) {
-    return Either.left(new NodesFileError({ file: redact(source), reason: "not a valid http or https URL" }))
+    return Either.left(new NodesFileError({ file: hiddenUrl, reason: "not a valid http or https URL" }))
   }
   const url = new URL(source)
   const shown = withoutSecrets(url)
