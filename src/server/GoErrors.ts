@@ -1,13 +1,15 @@
+/** The error documents of the real servers: what Go's `encoding/json` says of a request that it cannot decode. */
+
 import type { Dialect } from "../model/Dialect.js"
 import { goString } from "./GoJson.js"
 import { decimal } from "./ServerDialect.js"
 
 /** A JSON value in a text. `end` is where Go reports it: after a literal, after the bracket that opens a container. */
-interface Located {
+interface JsonNode {
   readonly kind: "object" | "array" | "string" | "number" | "bool" | "null"
   readonly text: string
   readonly end: number
-  readonly members: Array<readonly [key: string, value: Located]>
+  readonly members: Array<readonly [key: string, value: JsonNode]>
 }
 
 const blanks = /[ \t\r\n]*/y
@@ -15,7 +17,7 @@ const blanks = /[ \t\r\n]*/y
 const token =
   /[{}[\]:,]|"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[\da-fA-F]{4})[^"\\\u0000-\u001f]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null/y
 
-const kinds: { readonly [first: string]: Located["kind"] } = {
+const kinds: { readonly [first: string]: JsonNode["kind"] } = {
   "{": "object",
   "[": "array",
   '"': "string",
@@ -26,10 +28,10 @@ const kinds: { readonly [first: string]: Located["kind"] } = {
 
 const goMaxDepth = 10_000
 
-/** Reads a JSON text and keeps where things are in it; or gives the index of the first character that is not JSON. */
-const locate = (text: string): Located | number => {
-  const open: Array<{ readonly container: Located; key: string }> = []
-  let root: Located | undefined
+/** Parses a JSON text and keeps the offset of each value. Returns the index of the first invalid character where it is not JSON. */
+const parseWithOffsets = (text: string): JsonNode | number => {
+  const open: Array<{ readonly container: JsonNode; key: string }> = []
+  let root: JsonNode | undefined
   let expected: "value" | "firstValue" | "key" | "firstKey" | "colon" | "comma" | "nothing" = "value"
   let at = 0
   for (;;) {
@@ -59,7 +61,7 @@ const locate = (text: string): Located | number => {
       expected = "colon"
     } else if (expected === "value" || expected === "firstValue") {
       const kind = kinds[found.charAt(0)] ?? "number"
-      const value: Located = { kind, text: found, end: at + found.length, members: [] }
+      const value: JsonNode = { kind, text: found, end: at + found.length, members: [] }
       if (within === undefined) root = value
       else if (within.container.kind === "object") within.container.members.push([within.key, value])
       if (kind === "object" || kind === "array") {
@@ -76,27 +78,26 @@ const locate = (text: string): Located | number => {
   }
 }
 
-/** Go counts bytes. */
+/** The offset in UTF-8 bytes, which is how Go counts. */
 const byteOffset = (text: string, index: number): number => new TextEncoder().encode(text.slice(0, index)).length
 
-/** The JSON that Go makes of the first error that it meets when it decodes `body` into its request, or "". */
+/** Makes a function that returns the JSON text of Go's first error in decoding a request body, or "" without an error. */
 export const goErrorDocument = (dialect: Dialect) => {
-  const mismatch = (body: string, value: Located, struct: string, field: string): string =>
+  const mismatch = (body: string, value: JsonNode, struct: string, field: string): string =>
     `{"Value":${goString(value.kind === "number" && field.endsWith("TTL") ? `number ${value.text}` : value.kind)},` +
     `"Type":{},"Offset":${byteOffset(body, value.end)},"Struct":"${struct}","Field":"${field}"}\n`
 
-  const checkTtl = (body: string, value: Located, struct: string, field: string): string => {
+  const checkTtl = (body: string, value: JsonNode, struct: string, field: string): string => {
     if (dialect !== "raft") {
       return value.kind === "number" && decimal.test(value.text) ? "" : mismatch(body, value, struct, field)
     }
-    // A number in a string: Go has an error type for what is a number but no integer, and one that says nothing for
-    // whatever else it finds there.
+    // A number in a string: Go has one error type for a number that is no integer, and an empty one for anything else.
     const quoted: unknown = value.kind === "string" ? JSON.parse(value.text) : undefined
     if (typeof quoted !== "string" || !/^-?\d/.test(quoted)) return "{}\n"
     return decimal.test(quoted) ? "" : mismatch(body, { ...value, kind: "number", text: quoted }, struct, field)
   }
 
-  const checkFields = (body: string, object: Located, struct: string, prefix: string): string => {
+  const checkFields = (body: string, object: JsonNode, struct: string, prefix: string): string => {
     for (const [name, value] of object.members) {
       if (value.kind === "null") continue
       if (name === "Key" || (name === "Value" && dialect === "v1")) {
@@ -110,7 +111,7 @@ export const goErrorDocument = (dialect: Dialect) => {
   }
 
   return (body: string): string => {
-    const root = locate(body)
+    const root = parseWithOffsets(body)
     if (typeof root === "number") return `{"Offset":${byteOffset(body, root + 1)}}\n`
     if (root.kind === "null") return ""
     if (root.kind !== "object") return mismatch(body, root, "", "")

@@ -1,3 +1,5 @@
+/** JSON as Go's `encoding/json` writes it. */
+
 const unlikeGo = /[<>&\u2028\u2029]|\\ud/
 
 /** A string as Go's `encoding/json` writes it: `<`, `>`, `&`, U+2028 and U+2029 escaped, a lone surrogate lost. */
@@ -14,34 +16,53 @@ export const goString = (text: string): string => {
     : json
 }
 
-/** A parsed JSON value as Go's `encoding/json` writes it: strings as {@link goString}, the keys of objects sorted. */
-export const goJson = (value: unknown): string => {
+/** Appends the JSON text of a value, in pieces: joined, they are one flat string and not a tree of concatenations. */
+const append = (pieces: Array<string>, value: unknown): void => {
   switch (typeof value) {
     case "string":
-      return goString(value)
+      pieces.push(goString(value))
+      return
     case "number":
-      return Object.is(value, -0) ? "-0" : JSON.stringify(value)
+      pieces.push(Object.is(value, -0) ? "-0" : JSON.stringify(value))
+      return
     case "boolean":
-      return value ? "true" : "false"
+      pieces.push(value ? "true" : "false")
+      return
     default:
       break
   }
-  if (typeof value !== "object" || value === null) return "null"
+  if (typeof value !== "object" || value === null) {
+    pieces.push("null")
+    return
+  }
   let separator = ""
   if (Array.isArray(value)) {
-    let json = "["
+    pieces.push("[")
     for (const item of value) {
-      json += separator + goJson(item)
+      pieces.push(separator)
+      append(pieces, item)
       separator = ","
     }
-    return `${json}]`
+    pieces.push("]")
+    return
   }
   const members: Array<[string, unknown]> = Object.entries(value)
   if (members.length > 1) members.sort(([a], [b]) => (a < b ? -1 : 1))
-  let json = "{"
+  pieces.push("{")
   for (const [key, member] of members) {
-    json += `${separator}${goString(key)}:${goJson(member)}`
+    pieces.push(separator, goString(key), ":")
+    append(pieces, member)
     separator = ","
   }
-  return `${json}}`
+  pieces.push("}")
+}
+
+/**
+ * The JSON text of a parsed JSON value: strings as {@link goString}, the keys of objects sorted. Throws a `RangeError` for
+ * a value that is nested too deeply for the stack.
+ */
+export const goJson = (value: unknown): string => {
+  const pieces: Array<string> = []
+  append(pieces, value)
+  return pieces.length === 1 ? (pieces[0] ?? "") : pieces.join("")
 }

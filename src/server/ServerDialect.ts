@@ -1,7 +1,8 @@
 /**
  * The server's side of the three dialects: what a node reads from a request body, and how it writes its replies, byte
- * for byte as the Go servers do.
+ * for byte as the Go servers do. `ServerDialectV1` and `ServerDialectGobj` implement it.
  */
+
 import type { Dialect } from "../model/Dialect.js"
 
 /** A node's answer to one request. `contentType` is absent where the servers send none: v1's answer to `ping`. */
@@ -12,7 +13,7 @@ export interface NodeReply {
 }
 
 /**
- * What a request body asks. A field that is missing or of the wrong type has Go's zero value (`""`, `null`, 0), as on
+ * The content of a request body. A field that is missing or of the wrong type has Go's zero value (`""`, `null`, 0), as on
  * the real servers.
  */
 export interface NodeRequest {
@@ -25,7 +26,7 @@ export interface NodeRequest {
   readonly problem: string | undefined
 }
 
-/** What a node can be asked, whatever its dialect calls it. */
+/** The commands of a node, by one name for all dialects. */
 export type NodeCommand =
   | "get"
   | "put"
@@ -39,13 +40,13 @@ export type NodeCommand =
   | "getLeader"
 
 /** One dialect, as a node speaks it. */
-export interface NodeDialect {
+export interface ServerDialect {
   /** The commands that this dialect has, by their names on the wire. */
   readonly commands: ReadonlyMap<string, NodeCommand>
-  /** Reads a body; `entry` tells whether the command needs a value and a TTL besides the key. */
-  readonly decode: (body: string, entry: boolean) => NodeRequest
-  /** The reply to a request that cannot be served, if this is one. */
-  readonly refuse: (request: NodeRequest, entry: boolean) => NodeReply | undefined
+  /** Reads a body; `needsValue` tells whether the command takes a value and a TTL besides the key. */
+  readonly decode: (body: string, needsValue: boolean) => NodeRequest
+  /** The reply to a request that cannot be served, undefined for one that can. */
+  readonly validate: (request: NodeRequest, needsValue: boolean) => NodeReply | undefined
   /** The error document with which a real server begins its reply to a body that it could not decode, or "". */
   readonly errorDocument: (command: NodeCommand | undefined, body: string) => string
   readonly unknownCommand: (name: string) => NodeReply
@@ -67,12 +68,16 @@ export interface NodeDialect {
 
 const jsonType = "application/json; charset=UTF-8"
 
+/** The content type of the replies that are not JSON. */
 export const textType = "text/plain; charset=utf-8"
 
+/** A JSON reply with status 200. */
 export const ok = (body: string): NodeReply => ({ status: 200, contentType: jsonType, body })
 
+/** A request whose body holds nothing that can be used. */
 export const unreadable = (problem: string): NodeRequest => ({ key: "", value: "null", ttl: 0, problem })
 
+/** The document that a text holds, or undefined where it is not JSON. */
 export const parse = (body: string): unknown => {
   try {
     return JSON.parse(body)
@@ -81,11 +86,14 @@ export const parse = (body: string): unknown => {
   }
 }
 
+/** Whether a parsed JSON value is an object. */
 export const isRecord = (value: unknown): value is { readonly [name: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** A whole number as Go parses it. */
 export const decimal = /^-?\d+$/
 
+/** The whole seconds of a TTL field, or undefined where the dialect cannot read it: raft takes a string, the others a number. */
 export const ttlOf = (value: unknown, dialect: Dialect): number | undefined => {
   const seconds =
     dialect !== "raft" ? value : typeof value === "string" && decimal.test(value) ? Number(value) : undefined

@@ -1,18 +1,20 @@
+/** The dialects of the servers since 2.0: requests and replies carry a `Gobj` object. */
+
 import { goErrorDocument } from "./GoErrors.js"
 import { goJson, goString } from "./GoJson.js"
 import {
   isRecord,
   type NodeCommand,
-  type NodeDialect,
   type NodeReply,
   type NodeRequest,
   ok,
   parse,
+  type ServerDialect,
   ttlOf,
   unreadable
 } from "./ServerDialect.js"
 
-/** The JSON text of a value, or nothing where it is nested deeper than the stack lets us follow. */
+/** The JSON text of a value, undefined where it is nested too deeply for the stack. */
 const valueText = (value: unknown): string | undefined => {
   try {
     return goJson(value)
@@ -25,14 +27,14 @@ const valueText = (value: unknown): string | undefined => {
 const decodeGobj = (dialect: "v2" | "raft") => {
   const ttlProblem =
     dialect === "v2" ? '"TTL" is not a whole number of seconds' : '"TTL" is not a string of a whole number of seconds'
-  return (body: string, entry: boolean): NodeRequest => {
+  return (body: string, needsValue: boolean): NodeRequest => {
     const document = parse(body)
     if (document === undefined) return unreadable("the request body is not JSON")
     if (!isRecord(document) || !isRecord(document.Gobj)) return unreadable('the request body has no "Gobj" object')
     const { Key, TTL, Value } = document.Gobj
     const key = typeof Key === "string" ? Key : ""
     const problem = typeof Key === "string" ? undefined : '"Key" is not a string'
-    if (!entry) return { key, value: "null", ttl: 0, problem }
+    if (!needsValue) return { key, value: "null", ttl: 0, problem }
     const value = valueText(Value)
     if (value === undefined) return unreadable('"Value" is nested too deeply')
     const ttl = ttlOf(TTL, dialect)
@@ -45,7 +47,8 @@ const decodeGobj = (dialect: "v2" | "raft") => {
   }
 }
 
-export const makeGobj = (dialect: "v2" | "raft", replica: boolean): NodeDialect => {
+/** The `v2` or `raft` dialect. They differ in the type of a TTL and in their last commands. */
+export const makeGobj = (dialect: "v2" | "raft", emulateQuirks: boolean): ServerDialect => {
   const ttl = dialect === "raft" ? '"-1"' : "-1"
   const head = '{"Gobj":{"Key":"","Value":'
   const tail = `,"TTL":${ttl}},"Status":1,"Message":"OK","Error":""}\n`
@@ -68,8 +71,8 @@ export const makeGobj = (dialect: "v2" | "raft", replica: boolean): NodeDialect 
       dialect === "v2" ? ["getAppMetrics", "applicationMetrics"] : ["getLeader", "getLeader"]
     ]),
     decode: decodeGobj(dialect),
-    refuse: ({ problem }) =>
-      replica || problem === undefined ? undefined : message(0, problem, "INVALID_REQUEST_ERR"),
+    validate: ({ problem }) =>
+      emulateQuirks || problem === undefined ? undefined : message(0, problem, "INVALID_REQUEST_ERR"),
     errorDocument: (_, body) => error(body),
     unknownCommand: (name) => message(0, `Command '${name}' is not a recognized command`, "INVALID_COMMAND_ERR"),
     hit: (_, json) => value(json),

@@ -1,19 +1,21 @@
+/** The dialect of server 1.0: plain pairs of a key and a string, which holds the value's JSON document. */
+
 import { goErrorDocument } from "./GoErrors.js"
 import { goString } from "./GoJson.js"
 import {
   isRecord,
   type NodeCommand,
-  type NodeDialect,
   type NodeReply,
   type NodeRequest,
   ok,
   parse,
+  type ServerDialect,
   textType,
   ttlOf,
   unreadable
 } from "./ServerDialect.js"
 
-const decodeV1 = (body: string, entry: boolean): NodeRequest => {
+const decodeV1 = (body: string, needsValue: boolean): NodeRequest => {
   const pair = parse(body)
   if (pair === undefined) return { ...unreadable("the request body is not JSON"), value: '""' }
   if (!isRecord(pair)) return { ...unreadable("the request body is not a JSON object"), value: '""' }
@@ -23,7 +25,7 @@ const decodeV1 = (body: string, entry: boolean): NodeRequest => {
   const problem =
     key === ""
       ? '"Key" is not a string of at least one character'
-      : !entry
+      : !needsValue
         ? undefined
         : value === '""'
           ? '"Value" is not a string of at least one character'
@@ -33,7 +35,8 @@ const decodeV1 = (body: string, entry: boolean): NodeRequest => {
   return { key, value, ttl: ttl ?? 0, problem }
 }
 
-export const makeV1 = (replica: boolean): NodeDialect => {
+/** The `v1` dialect. */
+export const makeV1 = (emulateQuirks: boolean): ServerDialect => {
   const message = (text: string): NodeReply => ok(`{"Message":${goString(text)}}\n`)
   const pair = ({ key, ttl }: NodeRequest, value: string): string =>
     `{"Key":${goString(key)},"Value":${value},"TTL":${ttl}}\n`
@@ -51,12 +54,12 @@ export const makeV1 = (replica: boolean): NodeDialect => {
       ["getWatchdogMetrics", "applicationMetrics"]
     ]),
     decode: decodeV1,
-    refuse: (request, entry) =>
-      !replica
+    validate: (request, needsValue) =>
+      !emulateQuirks
         ? request.problem === undefined
           ? undefined
           : { ...message(request.problem), status: 400 }
-        : request.key === "" || (entry && request.value === '""')
+        : request.key === "" || (needsValue && request.value === '""')
           ? { status: 400, contentType: textType, body: pair(request, request.value) }
           : undefined,
     errorDocument: (command, body) =>

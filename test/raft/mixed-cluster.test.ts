@@ -100,9 +100,9 @@ describe("a mixed cluster", () => {
     }).pipe(Effect.provide(inMemory({ nodes: addresses, dialect: "v2" })))
   )
 
-  for (const replica of [false, true]) {
+  for (const emulateQuirks of [false, true]) {
     it.effect(
-      `a node that is replaced unseen${replica ? ", and stores what it cannot read" : ""}: the next command learns`,
+      `a node that is replaced unseen${emulateQuirks ? ", and stores what it cannot read" : ""}: the next command learns`,
       () =>
         Effect.gen(function* () {
           const cluster = yield* TestCluster
@@ -120,7 +120,7 @@ describe("a mixed cluster", () => {
           expect(yield* GhostDB.get(put!)).toEqual(Option.some("after"))
           expect(yield* holders(add!)).toEqual(raft)
           expect(yield* topologyNow).toMatchObject({ placement: "mixed", dead: [] })
-        }).pipe(Effect.provide(inMemory({ nodes: addresses, dialect: "v2", replica })))
+        }).pipe(Effect.provide(inMemory({ nodes: addresses, dialect: "v2", emulateQuirks })))
     )
   }
 

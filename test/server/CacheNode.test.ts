@@ -29,7 +29,7 @@ const message = (reply: CacheNode.NodeReply): unknown => JSON.parse(reply.body).
 const value = (reply: CacheNode.NodeReply): unknown => JSON.parse(reply.body).Gobj.Value
 
 describe("CacheNode", () => {
-  describe("a replica answers as the real servers do", () => {
+  describe("with emulateQuirks answers as the real servers do", () => {
     const systemNumbers = (body: string) => body.replace(/("[A-Za-z]+"):\d+(?=[,}])/g, "$1:0")
 
     // The recordings have rows from before their first command and from after their last write, one a second.
@@ -41,7 +41,7 @@ describe("CacheNode", () => {
           const [before, after] = rows[dialect]
           const start = Date.parse(dialect === "raft" ? "2026-11-23T05:58:45Z" : "2026-11-23T05:58:37Z")
           yield* TestClock.setTime(start)
-          const node = yield* CacheNode.make({ dialect, replica: true, metricsInterval: "1 second" })
+          const node = yield* CacheNode.make({ dialect, emulateQuirks: true, metricsInterval: "1 second" })
           const tick = TestClock.adjust("1 second")
           yield* Effect.repeatN(tick, before - 1).pipe(Effect.when(() => before > 0))
           let recorded = false
@@ -67,7 +67,7 @@ describe("CacheNode", () => {
     }
   })
 
-  describe("a replica's error document", () => {
+  describe("the error document of a real server", () => {
     const cases: ReadonlyArray<readonly [dialect: Dialect, command: string, body: string, error: string]> = [
       [
         "v2",
@@ -89,7 +89,7 @@ describe("CacheNode", () => {
     for (const [dialect, command, body, error] of cases) {
       it.effect(`${dialect} ${command} ${body}`, () =>
         Effect.gen(function* () {
-          const node = yield* CacheNode.make({ dialect, replica: true })
+          const node = yield* CacheNode.make({ dialect, emulateQuirks: true })
           const reply = yield* node.handle(command, body)
           expect(reply.body.split("\n")[0]).toBe(`{"Value":${error}}`)
           expect(reply.body.split("\n")).toHaveLength(3)
@@ -112,7 +112,7 @@ describe("CacheNode", () => {
     ]
     it.effect("says where the JSON breaks off, in bytes", () =>
       Effect.gen(function* () {
-        const node = yield* CacheNode.make({ replica: true })
+        const node = yield* CacheNode.make({ emulateQuirks: true })
         for (const [body, offset] of syntax) {
           expect((yield* node.handle("ping", body)).body.split("\n")[0], body).toBe(`{"Offset":${offset}}`)
         }
@@ -122,7 +122,7 @@ describe("CacheNode", () => {
     it.effect("a missing or a null field is no error; its TTL is 0", () =>
       Effect.gen(function* () {
         for (const dialect of ["v2", "raft"] as const) {
-          const node = yield* CacheNode.make({ dialect, replica: true })
+          const node = yield* CacheNode.make({ dialect, emulateQuirks: true })
           for (const body of ['{"Gobj":{"Key":"k","Value":1}}', '{"Gobj":{"Key":"k","Value":1,"TTL":null}}']) {
             const reply = yield* node.handle("put", body)
             expect(message(reply)).toBe("STORED")
@@ -134,7 +134,7 @@ describe("CacheNode", () => {
 
     it.effect("a wrong TTL stores the value with TTL 0", () =>
       Effect.gen(function* () {
-        const node = yield* CacheNode.make({ dialect: "v1", replica: true })
+        const node = yield* CacheNode.make({ dialect: "v1", emulateQuirks: true })
         const reply = yield* node.handle("put", '{"Key":"k","Value":"1","TTL":"60"}')
         expect(reply.status).toBe(200)
         expect(reply.body.split("\n")[1]).toBe('{"Key":"k","Value":"1","TTL":0}')
@@ -209,8 +209,8 @@ describe("CacheNode", () => {
     ([command, body]) =>
       Effect.gen(function* () {
         for (const dialect of dialects) {
-          for (const replica of [false, true]) {
-            const node = yield* CacheNode.make({ dialect, replica })
+          for (const emulateQuirks of [false, true]) {
+            const node = yield* CacheNode.make({ dialect, emulateQuirks })
             for (const text of [body, `{"Gobj":${body}}`, `{"Gobj":{"Key":"k","Value":${body},"TTL":-1}}`]) {
               const reply = node.unsafeHandle(command, text, 0)
               for (const document of reply.contentType?.startsWith("application/json")
@@ -380,9 +380,9 @@ describe("CacheNode", () => {
       })
     )
 
-    it.effect("of a replica lack what the real servers fail to record", () =>
+    it.effect("with emulateQuirks lack what the real servers fail to record", () =>
       Effect.gen(function* () {
-        const node = yield* CacheNode.make({ replica: true, metricsInterval: "1 second" })
+        const node = yield* CacheNode.make({ emulateQuirks: true, metricsInterval: "1 second" })
         yield* use(node)
         yield* TestClock.adjust("1 second")
         expect(value(yield* node.handle("getAppMetrics", "{}"))).toMatchObject([
@@ -474,12 +474,13 @@ describe("CacheNode", () => {
       for (const options of [
         { keyspaceSize: 0 },
         { keyspaceSize: 1.5 },
+        { maxMemory: 0 },
         { metricsHistory: Number.NaN },
         { metricsInterval: 0 }
       ]) {
         const exit = yield* Effect.exit(CacheNode.make(options))
         expect(Option.map(Exit.causeOption(exit), Cause.pretty).pipe(Option.getOrElse(() => ""))).toMatch(
-          /(keyspaceSize|metricsHistory) is a whole number of at least 1, not|metricsInterval is longer than nothing/
+          /(keyspaceSize|maxMemory|metricsHistory) must be a whole number of at least 1, not|metricsInterval must be positive/
         )
       }
     })

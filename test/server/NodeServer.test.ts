@@ -103,7 +103,7 @@ describe("NodeServer", () => {
   for (const dialect of ["v1", "v2", "raft"] as const) {
     it.scoped(`answers over HTTP as a ${dialect} server does`, () =>
       Effect.gen(function* () {
-        const server = yield* NodeServer.make({ dialect, replica: true })
+        const server = yield* NodeServer.make({ dialect, emulateQuirks: true })
         for (const exchange of fixtures[dialect]) {
           // Their rows are the subject of the node's own test.
           if (/get(Sys|App)Metrics/.test(exchange.command)) continue
@@ -256,7 +256,7 @@ describe("NodeServer", () => {
 
   it.scoped("survives any bytes", () =>
     Effect.gen(function* () {
-      const server = yield* NodeServer.make({ replica: true })
+      const server = yield* NodeServer.make({ emulateQuirks: true })
       const valid = Buffer.from(raw("put", put("k", "v")))
       const garbage = yield* Effect.forEach(
         Array.from({ length: 60 }),

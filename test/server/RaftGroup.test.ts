@@ -1,9 +1,6 @@
-import { setFlagsFromString } from "node:v8"
-import { runInNewContext } from "node:vm"
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, FastCheck as fc, Option, TestClock } from "effect"
 import { CacheNode } from "effect-ghostdb"
-import type { Write } from "../../src/server/CacheEntries.js"
 import * as RaftGroup from "../../src/server/RaftGroup.js"
 
 const put = (key: string, value: number, ttl = -1) => `{"Gobj":{"Key":"${key}","Value":${value},"TTL":"${ttl}"}}`
@@ -254,35 +251,6 @@ describe("RaftGroup", () => {
       yield* nodes[2]!.stop
       expect(yield* leading).toEqual([0])
       expect(yield* everywhere(nodes.slice(0, 2), "k")).toEqual([1, 1])
-    })
-  )
-
-  it.effect("what all members have applied is let go", () =>
-    Effect.gen(function* () {
-      setFlagsFromString("--expose-gc")
-      const gc: () => void = runInNewContext("gc")
-      const { group } = yield* groupOf(3, { replicationDelay: "1 second" })
-      const never = { use: () => undefined, list: () => [], size: () => 0, replace: () => {}, apply: () => true }
-      const member = group.join(never, "10.0.0.9", 0)
-      yield* group.stepDown
-      // The members that keep something are gone for good: what is still there then is in the log.
-      yield* TestClock.adjust("3 seconds")
-      const write = (now: number): WeakRef<Write> => {
-        const write: Write = { _tag: "Put", key: "k", entry: { value: "x", expiresAt: Number.POSITIVE_INFINITY } }
-        member.commit(write, now)
-        return new WeakRef(write)
-      }
-      const refs = Array.from({ length: 100 }, (_, i) => write(3000 + i))
-      const held = Effect.zipRight(
-        Effect.promise(() => new Promise((resolve) => setImmediate(resolve))),
-        Effect.sync(() => {
-          gc()
-          return refs.filter((ref) => ref.deref() !== undefined).length
-        })
-      )
-      expect(yield* held).toBe(100)
-      member.settle(5000)
-      expect(yield* held).toBe(0)
     })
   )
 
