@@ -5,7 +5,22 @@ export { NearCache } from "./adapters/NearCache.js"
 export * as Resolver from "./adapters/Resolver.js"
 export type { BatchOptions } from "./cache/Batch.js"
 export type { LockOptions } from "./cache/Lock.js"
-export type { StoreOptions } from "./cache/StoreOptions.js"
+export type { StoreOf } from "./cache/Store.js"
+export type {
+  CacheAsideOptions,
+  CachedOptions,
+  DecodeError,
+  ExactCacheAsideOptions,
+  Expiry,
+  GetOrElseOptions,
+  JsonEncoded,
+  NeedsExactExpiry,
+  NotJsonEncoded,
+  OnDecodeError,
+  OnOutage,
+  OutageError,
+  StoreOptions
+} from "./cache/StoreOptions.js"
 export type { ClientOptions } from "./client/Client.js"
 export * as Client from "./client/Client.js"
 export * as NodesFile from "./discovery/NodesFile.js"
@@ -19,12 +34,12 @@ export type { GhostDBOptions, TlsOptions } from "./model/GhostDBConfig.js"
 export * as GhostDBConfig from "./model/GhostDBConfig.js"
 export type { Fault } from "./model/GhostDBError.js"
 export { FailureReason, KeyError, NodeFailure, NodesFileError, NoMoreServers } from "./model/GhostDBError.js"
-export type { DeleteResult, FlushResult, GhostDBService, StoreResult } from "./model/GhostDBService.js"
+export type { DataCommands, DeleteResult, FlushResult, GhostDBService, StoreResult } from "./model/GhostDBService.js"
 export type { Json, NotJson, Storable, ToJson } from "./model/Json.js"
 export type { Metrics } from "./model/Metrics.js"
 export { SnitchMetrics, WatchdogMetrics } from "./model/Metrics.js"
 export type { DeadNode, LiveNode, Placement, Topology } from "./model/Topology.js"
-export type { Ttl } from "./model/Ttl.js"
+export type { DurationLike, DurationText, Ttl } from "./model/Ttl.js"
 export * as Ring from "./ring/Ring.js"
 export * as CacheNode from "./server/CacheNode.js"
 export * as NodeServer from "./server/NodeServer.js"

@@ -10,8 +10,7 @@ import * as Schema from "effect/Schema"
 import * as Namespace from "../cache/Namespace.js"
 import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
-import type { Ttl } from "../model/Ttl.js"
-import * as Lifetime from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 
 /** What a `KeyValueStore` on GhostDB is made of. */
 export interface KeyValueStoreOptions {
@@ -59,7 +58,7 @@ export const make = ({
 }: KeyValueStoreOptions): Effect.Effect<KeyValueStore.KeyValueStore, never, GhostDB> =>
   Effect.map(GhostDB, (db) => {
     const namespace = Namespace.make(db, prefix)
-    const lifetime = Lifetime.toMillis(ttl)
+    const lifetime = Ttl.toMillis(ttl)
 
     const get = <A>(method: string, key: string, read: (value: typeof Stored.Type) => Option.Option<A>) =>
       Effect.flatMap(

@@ -7,12 +7,13 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import * as Decorator from "../cache/Decorator.js"
+import * as PerClient from "../cache/PerClient.js"
 import * as ReservedKeys from "../cache/ReservedKeys.js"
 import { GhostDB } from "../GhostDB.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
-import type { Ttl } from "../model/Ttl.js"
-import * as Lifetime from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 
 /** How much a {@link NearCache} holds, and for how long. */
@@ -84,7 +85,7 @@ const make = (db: GhostDBService, clock: Clock.Clock, { capacity, ttl }: NearCac
   if (!Number.isSafeInteger(capacity) || capacity < 1) {
     throw new Cause.IllegalArgumentException(`capacity must be a whole number, 1 or more, not ${capacity}`)
   }
-  const lifetime = Lifetime.toMillis(ttl)
+  const lifetime = Ttl.toMillis(ttl)
   // A Map keeps the order of insertion: the first value is the least recently used.
   const held = new Map<string, Held>()
   const pending = new Map<string, Pending>()
@@ -140,7 +141,7 @@ const make = (db: GhostDBService, clock: Clock.Clock, { capacity, ttl }: NearCac
   const writing = <A, E>(write: Effect.Effect<A, E>, change: () => void): Effect.Effect<A, E> =>
     Effect.ensuring(write, Effect.sync(change))
 
-  const near: GhostDBService = {
+  const near = Decorator.make(db, PerClient.of(db).derive(), {
     get: (key) => {
       // A key of untyped code is left to the client to refuse.
       if (typeof key !== "string" || ReservedKeys.isReserved(key)) return db.get(key)
@@ -157,14 +158,8 @@ const make = (db: GhostDBService, clock: Clock.Clock, { capacity, ttl }: NearCac
     put: (key, value, ttl) => writing(db.put(key, value, ttl), () => drop(key)),
     add: (key, value, ttl) => writing(db.add(key, value, ttl), () => drop(key)),
     delete: (key) => writing(db.delete(key), () => drop(key)),
-    flush: writing(db.flush, dropAll),
-    ping: db.ping,
-    nodeSize: db.nodeSize,
-    leader: db.leader,
-    getSnitchMetrics: db.getSnitchMetrics,
-    getWatchdogMetrics: db.getWatchdogMetrics,
-    topology: db.topology
-  }
+    flush: writing(db.flush, dropAll)
+  })
   const nearCache: NearCacheService = {
     stats: Effect.sync(() => ({ hits, misses, size: held.size })),
     clear: Effect.sync(dropAll)

@@ -78,7 +78,7 @@ export const cached = <Req extends Request.Request<unknown, unknown>, E extends 
         if (first !== undefined) missing.push([key, first])
         if (lookup !== undefined && Either.isLeft(lookup) && lookup.left._tag === "NoMoreServers") {
           unserved.add(key)
-          yield* Outage.note(yield* GhostDB, lookup.left)
+          yield* Outage.record(yield* GhostDB, lookup.left)
         }
       }
 

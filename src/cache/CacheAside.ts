@@ -11,12 +11,12 @@ import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
-import type { Ttl } from "../model/Ttl.js"
-import * as Lifetime from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import * as Background from "./Background.js"
 import * as Lock from "./Lock.js"
 import * as Outage from "./Outage.js"
+import * as PerClient from "./PerClient.js"
 import * as SafeDecode from "./SafeDecode.js"
 import * as SingleFlight from "./SingleFlight.js"
 import * as Entry from "./StoredEntry.js"
@@ -44,12 +44,11 @@ export interface Flights {
   readonly refreshing: Set<string>
 }
 
-const flights = new WeakMap<GhostDBService, WeakMap<object, Flights>>()
+const flights = () => new WeakMap<object, Flights>()
 
 /** The flights of a client and a schema: all stores of that schema share them. */
 export const flightsOf = (db: GhostDBService, schema: object): Flights => {
-  const ofClient = flights.get(db) ?? new WeakMap<object, Flights>()
-  flights.set(db, ofClient)
+  const ofClient = PerClient.of(db).slot(flights)
   const known = ofClient.get(schema)
   if (known !== undefined) return known
   const made = {
@@ -69,22 +68,22 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
   db: GhostDBService,
   shared: Flights,
   mode: string,
-  entries: Entry.Entries<A, DE, SR>,
+  entries: Entry.EntryStore<A, DE, SR>,
   key: string,
   effect: Effect.Effect<A, E, R>,
   options: Options<A, F, FI, FR, OE>
 ): Effect.Effect<A, E | F | DE | OE | KeyError, R | SR | FR> => {
   const { failure, lock, onOutage, staleFor } = options
-  const ignoreOutage = (error: NoMoreServers) => Outage.note(db, error)
+  const ignoreOutage = (error: NoMoreServers) => Outage.record(db, error)
 
   const remember = (error: E): Effect.Effect<void, never, FR> =>
     failure !== undefined && Schema.is(failure.schema)(error)
       ? Effect.zip(Effect.orDie(Schema.encode(failure.schema)(error)), Clock.currentTimeMillis).pipe(
           Effect.flatMap(([encoded, now]) => {
-            const lifetime = Lifetime.toMillis(failure.ttl)
+            const lifetime = Ttl.toMillis(failure.ttl)
             // The type of `failure` says that this is JSON.
             const entry = Entry.exactFailure(encoded as Json, now + lifetime)
-            return db.put(key, entry, Lifetime.forServer(lifetime))
+            return db.put(key, entry, Ttl.forServer(lifetime))
           }),
           Effect.catchTags({ NoMoreServers: ignoreOutage, KeyError: () => Effect.void })
         )
@@ -119,18 +118,18 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
     if (shared.refreshing.has(key)) return Effect.void
     shared.refreshing.add(key)
     const refreshed = runFor(ignoreOutage)
-    return Background.start(
+    return Background.forkInClient(
       db,
-      (lock === undefined ? refreshed : Lock.ifFree(db, key, lock, isWanted, refreshed)).pipe(
+      (lock === undefined ? refreshed : Lock.tryWithLock(db, key, lock, isWanted, refreshed)).pipe(
         Effect.catchAllCause((cause) =>
-          Cause.isInterruptedOnly(cause) ? Effect.void : Outage.noteFailedRefresh(db, cause)
+          Cause.isInterruptedOnly(cause) ? Effect.void : Outage.recordFailedRefresh(db, cause)
         ),
         Effect.ensuring(Effect.sync(() => shared.refreshing.delete(key)))
       )
     )
   }).pipe(Effect.uninterruptible)
 
-  const answer = (found: Entry.Found<A>): Effect.Effect<Option.Option<Exit.Exit<A, F>>, never, R | SR | FR> => {
+  const answer = (found: Entry.Lookup<A>): Effect.Effect<Option.Option<Exit.Exit<A, F>>, never, R | SR | FR> => {
     switch (found._tag) {
       case "Miss":
         return Effect.succeedNone
@@ -158,7 +157,7 @@ export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
     const computed = runFor(onOutage)
     return Effect.zipRight(
       Metric.increment(ClientMetrics.cacheAsideMisses),
-      lock === undefined ? computed : Lock.awaitTurn(db, key, lock, lookup, computed, onOutage)
+      lock === undefined ? computed : Lock.withLock(db, key, lock, lookup, computed, onOutage)
     )
   }
   return shared.lookups.find(

@@ -4,7 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
+import * as Decorator from "./Decorator.js"
 import * as Outage from "./Outage.js"
+import * as PerClient from "./PerClient.js"
+
+/** The wrappers of one client: callers share work by the service, so each service has one wrapper. */
+const wrappers = () => new WeakMap<GhostDBService, GhostDBService>()
 
 /**
  * The same client, whose commands never fail with `NoMoreServers`: `get` and `nodeSize` answer none, `put` and `add`
@@ -12,31 +17,27 @@ import * as Outage from "./Outage.js"
  * `ghostdb.client.outages`; one a minute is logged.
  */
 export const wrap = (db: GhostDBService): GhostDBService => {
-  // One wrapper per client: who shares work does so by the client.
-  const known = wrapped.get(db)
-  if (known !== undefined) return known
+  const state = PerClient.of(db)
+  const known = state.slot(wrappers)
+  const made = known.get(db)
+  if (made !== undefined) return made
   const otherwise =
     <B>(answer: B) =>
     <A, E>(self: Effect.Effect<A, E | NoMoreServers>): Effect.Effect<A | B, Exclude<E, NoMoreServers>> =>
-      Effect.catchIf(self, isOutage, (error) => Effect.as(Outage.note(db, error), answer))
-  const open: GhostDBService = {
+      Effect.catchIf(self, isOutage, (error) => Effect.as(Outage.record(db, error), answer))
+  const open = Decorator.make(db, state.derive(), {
     get: (key) => otherwise(Option.none())(db.get(key)),
     put: (key, value, ttl) => otherwise("NOT_STORED" as const)(db.put(key, value, ttl)),
     add: (key, value, ttl) => otherwise("NOT_STORED" as const)(db.add(key, value, ttl)),
     delete: (key) => otherwise("NOT_FOUND" as const)(db.delete(key)),
     flush: otherwise("ERR_FLUSH" as const)(db.flush),
-    ping: db.ping,
     nodeSize: (node) => otherwise(Option.none())(db.nodeSize(node)),
-    leader: db.leader,
     getSnitchMetrics: otherwise({ metrics: [] })(db.getSnitchMetrics),
-    getWatchdogMetrics: otherwise({ metrics: [] })(db.getWatchdogMetrics),
-    topology: db.topology
-  }
-  wrapped.set(db, open)
+    getWatchdogMetrics: otherwise({ metrics: [] })(db.getWatchdogMetrics)
+  })
+  known.set(db, open)
   return open
 }
-
-const wrapped = new WeakMap<GhostDBService, GhostDBService>()
 
 const isOutage = (error: unknown): error is NoMoreServers =>
   typeof error === "object" && error !== null && "_tag" in error && error._tag === "NoMoreServers"

@@ -20,7 +20,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
-import * as Ttl from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 
 /** How processes take turns on a key. */
@@ -90,7 +90,7 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
  * asked again and again while others hold the lock, and once more when they no longer do. After `wait` the value is
  * computed all the same, and so it is when the lock or the lookup is in an outage that `onOutage` forgives.
  */
-export const awaitTurn = <A, E extends KeyError | ParseError, E1, R, E2, R2, E3>(
+export const withLock = <A, E extends KeyError | ParseError, E1, R, E2, R2, E3>(
   db: GhostDBService,
   key: string,
   options: LockOptions,
@@ -119,7 +119,7 @@ export const awaitTurn = <A, E extends KeyError | ParseError, E1, R, E2, R2, E3>
   })
 
 /** Runs the effect where no other process holds the lock and it is still wanted, and does nothing otherwise. */
-export const ifFree = <E, R, B, E2, R2>(
+export const tryWithLock = <E, R, B, E2, R2>(
   db: GhostDBService,
   key: string,
   options: LockOptions,

@@ -17,7 +17,7 @@ import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
-import * as Lifetime from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
 
@@ -90,7 +90,7 @@ export const make = (db: GhostDBService, name: string): Namespace => {
         ([key, value, ttl]) => {
           const entry = { generation: generation.value, value, expiresAt: Number.isFinite(ttl) ? now + ttl : null }
           // Whether it is JSON is checked when it is written.
-          return db.put(keyOf(key), entry as Json, Lifetime.forServer(ttl))
+          return db.put(keyOf(key), entry as Json, Ttl.forServer(ttl))
         },
         { concurrency }
       )

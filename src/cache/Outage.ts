@@ -1,4 +1,4 @@
-/** What passing the cache by leaves behind: a count, and a warning now and then. */
+/** Commands that went on without the cache: each is counted, and a warning is logged at most once a minute. */
 
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
@@ -7,6 +7,7 @@ import * as Metric from "effect/Metric"
 import type { NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
+import * as PerClient from "./PerClient.js"
 
 const interval = 60_000
 
@@ -15,13 +16,12 @@ interface Warning {
   readonly suppressed: number
 }
 
-const warnings = new WeakMap<GhostDBService, Map<string, Warning>>()
+const warnings = () => new Map<string, Warning>()
 
 /** Logs a warning of one client, each message at most once a minute, with how often it was left out since. */
 const warn = (db: GhostDBService, message: string, reason: string): Effect.Effect<void> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
-    const known = warnings.get(db) ?? new Map<string, Warning>()
-    warnings.set(db, known)
+    const known = PerClient.of(db).slot(warnings)
     const last = known.get(message)
     if (last !== undefined && now - last.loggedAt < interval) {
       known.set(message, { ...last, suppressed: last.suppressed + 1 })
@@ -31,13 +31,13 @@ const warn = (db: GhostDBService, message: string, reason: string): Effect.Effec
     return Effect.logWarning(message).pipe(Effect.annotateLogs({ reason, suppressed: last?.suppressed ?? 0 }))
   })
 
-/** The cache was passed by. */
-export const note = (db: GhostDBService, error: NoMoreServers): Effect.Effect<void> =>
+/** No node served a command, and the caller goes on without the cache. */
+export const record = (db: GhostDBService, error: NoMoreServers): Effect.Effect<void> =>
   Effect.zipRight(
     Metric.increment(ClientMetrics.outages),
     warn(db, "GhostDB does not answer: going on without the cache", error.message)
   )
 
 /** A refresh in the background failed; the stale value stays. */
-export const noteFailedRefresh = (db: GhostDBService, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+export const recordFailedRefresh = (db: GhostDBService, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   warn(db, "GhostDB cache-aside: a stale value could not be refreshed", Cause.pretty(cause))

@@ -127,7 +127,11 @@ export const make = <Self, A, I, R, D extends OnDecodeError = "fail", X extends 
     encode: (value) => encode(value) as Effect.Effect<Json, ParseError, R>,
     decode: SafeDecode.decoder(schema),
     // The value of `onDecodeError` is of the type D.
-    attempt: (onDecodeError === "miss" ? Effect.option : Effect.asSome) as Entry.Codec<A, DecodeError<D>, R>["attempt"]
+    recoverDecode: (onDecodeError === "miss" ? Effect.option : Effect.asSome) as Entry.Codec<
+      A,
+      DecodeError<D>,
+      R
+    >["recoverDecode"]
   }
   const entries = expiry === "exact" ? Entry.exactEntries(codec) : Entry.serverEntries(codec)
 
@@ -194,7 +198,10 @@ export const make = <Self, A, I, R, D extends OnDecodeError = "fail", X extends 
             lock: lock === true ? {} : lock === false ? undefined : lock,
             onOutage: (error): Effect.Effect<void, OutageError<O>> =>
               // The value of `onOutage` is of the type O.
-              (onOutage === "fail" ? Effect.fail(error) : Outage.note(db, error)) as Effect.Effect<void, OutageError<O>>
+              (onOutage === "fail" ? Effect.fail(error) : Outage.record(db, error)) as Effect.Effect<
+                void,
+                OutageError<O>
+              >
           }
         )
       }),

@@ -15,8 +15,7 @@ import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
-import type { Ttl } from "../model/Ttl.js"
-import * as Lifetime from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 
 const ExpiresAt = Schema.NullOr(Schema.Finite)
 
@@ -53,15 +52,15 @@ export const readExact = (json: Json): Either.Either<ExactEntry, ParseResult.Par
   }))
 
 /** What a lookup can find, judged by the clock and decoded. */
-export type Found<A> =
+export type Lookup<A> =
   | { readonly _tag: "Miss" }
   | { readonly _tag: "Value"; readonly value: A; readonly isStale: boolean }
   | { readonly _tag: "Failure"; readonly json: unknown }
 
-const miss: Found<never> = { _tag: "Miss" }
+const miss: Lookup<never> = { _tag: "Miss" }
 
 /** How values of one schema are read and written. Times in milliseconds. */
-export interface Entries<A, E, R> {
+export interface EntryStore<A, E, R> {
   /** Tells apart entries of one schema that are written differently. */
   readonly format: string
   /** A value that has expired for less than `staleFor` is found, as stale. */
@@ -69,7 +68,7 @@ export interface Entries<A, E, R> {
     db: GhostDBService,
     key: string,
     staleFor: number
-  ) => Effect.Effect<Found<A>, NoMoreServers | KeyError | E, R>
+  ) => Effect.Effect<Lookup<A>, NoMoreServers | KeyError | E, R>
   /** The server is to keep the entry for `staleFor` longer than its TTL. */
   readonly put: (
     db: GhostDBService,
@@ -91,13 +90,13 @@ export interface Codec<A, E, R> {
   readonly encode: (value: A) => Effect.Effect<Json, ParseResult.ParseError, R>
   readonly decode: (json: unknown) => Effect.Effect<A, ParseResult.ParseError, R>
   /** None where a value that cannot be read counts as none; otherwise its error. */
-  readonly attempt: <B, R2>(
+  readonly recoverDecode: <B, R2>(
     self: Effect.Effect<B, ParseResult.ParseError, R2>
   ) => Effect.Effect<Option.Option<B>, E, R2>
 }
 
 /** Entries that expire as the server lets them. */
-export const serverEntries = <A, E, R>({ attempt, decode, encode }: Codec<A, E, R>): Entries<A, E, R> => ({
+export const serverEntries = <A, E, R>({ recoverDecode, decode, encode }: Codec<A, E, R>): EntryStore<A, E, R> => ({
   format: "server",
   find: (db, key) =>
     Effect.flatMap(
@@ -106,10 +105,10 @@ export const serverEntries = <A, E, R>({ attempt, decode, encode }: Codec<A, E, 
         onNone: () => Effect.succeed(miss),
         onSome: (json) =>
           Effect.map(
-            attempt(decode(json)),
+            recoverDecode(decode(json)),
             Option.match({
-              onNone: (): Found<A> => miss,
-              onSome: (value): Found<A> => ({ _tag: "Value", value, isStale: false })
+              onNone: (): Lookup<A> => miss,
+              onSome: (value): Lookup<A> => ({ _tag: "Value", value, isStale: false })
             })
           )
       })
@@ -119,10 +118,10 @@ export const serverEntries = <A, E, R>({ attempt, decode, encode }: Codec<A, E, 
 })
 
 /** Entries that expire when their time has come by the `Clock`. */
-export const exactEntries = <A, E, R>({ attempt, decode, encode }: Codec<A, E, R>): Entries<A, E, R> => {
+export const exactEntries = <A, E, R>({ recoverDecode, decode, encode }: Codec<A, E, R>): EntryStore<A, E, R> => {
   const write = (value: A, ttl: Ttl) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const lifetime = Lifetime.toMillis(ttl)
+      const lifetime = Ttl.toMillis(ttl)
       return Effect.map(encode(value), (json) => ({ json: exactValue(json, now + lifetime), lifetime }))
     })
   return {
@@ -131,23 +130,21 @@ export const exactEntries = <A, E, R>({ attempt, decode, encode }: Codec<A, E, R
       Effect.gen(function* () {
         const json = yield* db.get(key)
         if (Option.isNone(json)) return miss
-        const entry = yield* attempt(readExact(json.value))
+        const entry = yield* recoverDecode(readExact(json.value))
         if (Option.isNone(entry)) return miss
         const now = yield* Clock.currentTimeMillis
         const { _tag, expiresAt } = entry.value
         if (expiresAt + (_tag === "Value" ? staleFor : 0) <= now) return miss
         if (_tag === "Failure") return { _tag, json: entry.value.json }
-        const value = yield* attempt(decode(entry.value.json))
+        const value = yield* recoverDecode(decode(entry.value.json))
         return Option.isNone(value) ? miss : { _tag, value: value.value, isStale: expiresAt <= now }
       }),
     put: (db, key, value, ttl, staleFor) =>
-      Effect.flatMap(write(value, ttl), ({ json, lifetime }) =>
-        db.put(key, json, Lifetime.forServer(lifetime + staleFor))
-      ),
+      Effect.flatMap(write(value, ttl), ({ json, lifetime }) => db.put(key, json, Ttl.forServer(lifetime + staleFor))),
     add: (db, key, value, ttl) =>
       Effect.gen(function* () {
         const { json, lifetime } = yield* write(value, ttl)
-        const add = db.add(key, json, Lifetime.forServer(lifetime))
+        const add = db.add(key, json, Ttl.forServer(lifetime))
         const result = yield* add
         if (result === "STORED") return result
         const current = Option.flatMap(yield* db.get(key), (present) => Either.getRight(readExact(present)))

@@ -9,6 +9,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as FailOpen from "../cache/FailOpen.js"
+import * as PerClient from "../cache/PerClient.js"
 import * as Cluster from "../cluster/Cluster.js"
 import * as Parse from "../discovery/Parse.js"
 import { GhostDB } from "../GhostDB.js"
@@ -81,7 +82,8 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
       return yield* new NoMoreServers({ failures })
     }
   }
-  return settings.failOpen ? FailOpen.wrap(service(env)) : service(env)
+  const db = PerClient.attach(service(env), yield* Effect.scope)
+  return settings.failOpen ? FailOpen.wrap(db) : db
 })
 
 /** {@link make} as a layer. */

@@ -8,8 +8,7 @@ import { type JsonText, jsonText } from "../model/Exchange.js"
 import { NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Metrics } from "../model/Metrics.js"
-import type { Ttl } from "../model/Ttl.js"
-import * as Lifetime from "../model/Ttl.js"
+import { Ttl } from "../model/Ttl.js"
 import type * as Telemetry from "../telemetry/Telemetry.js"
 import type { Environment, Say } from "./Command.js"
 import { keyed, onNode, unkeyed } from "./Execute.js"
@@ -81,14 +80,14 @@ export const service = (env: Environment): GhostDBService => {
   ]
   const store = (recorder: Telemetry.Recorder, key: string, value: unknown, ttl: Ttl, command: "put" | "add") =>
     Effect.suspend(() => {
-      const lifetime = Lifetime.toSeconds(ttl)
+      const lifetime = Ttl.toSeconds(ttl)
       const json = stringify(key, value)
       return keyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
     get: (key) => keyed(env, get, key, "read", (protocol) => protocol.get(key)),
-    put: (key, value, ttl = Lifetime.forever) => store(put, key, value, ttl, "put"),
-    add: (key, value, ttl = Lifetime.forever) => store(add, key, value, ttl, "add"),
+    put: (key, value, ttl = Ttl.forever) => store(put, key, value, ttl, "put"),
+    add: (key, value, ttl = Ttl.forever) => store(add, key, value, ttl, "add"),
     delete: (key) => keyed(env, remove, key, "write", (protocol) => protocol.delete(key)),
     flush: Effect.map(
       everywhere(env, "flush", (protocol) => protocol.flush, true),

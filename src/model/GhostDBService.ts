@@ -7,14 +7,17 @@ import type { Metrics, SnitchMetrics, WatchdogMetrics } from "./Metrics.js"
 import type { Topology } from "./Topology.js"
 import type { Ttl } from "./Ttl.js"
 
+/** The answer to a `put` or an `add`. */
 export type StoreResult = "STORED" | "NOT_STORED"
 
+/** The answer to a `delete`. */
 export type DeleteResult = "REMOVED" | "NOT_FOUND"
 
+/** The answer to a `flush`: `ERR_FLUSH` when any node was not emptied. */
 export type FlushResult = "FLUSHED" | "ERR_FLUSH"
 
-/** The commands. What they share: each ends within `deadline`, and none fails because one node is down. */
-export interface GhostDBService {
+/** The commands on one key: what a decorator of the service usually changes. */
+export interface DataCommands {
   /** The value of a key, none on a miss. A stored `null` is `Option.some(null)`. */
   readonly get: (key: string) => Effect.Effect<Option.Option<Json>, NoMoreServers | KeyError>
   /**
@@ -36,6 +39,10 @@ export interface GhostDBService {
   readonly add: <A>(key: string, value: Storable<A>, ttl?: Ttl) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
   /** Removes a key. `NOT_FOUND` where it had no value. */
   readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError>
+}
+
+/** The commands. Each ends within `deadline`, and none fails because one node is down. */
+export interface GhostDBService extends DataCommands {
   /**
    * Empties every live node, for all its clients; a raft cluster through its leader. `ERR_FLUSH` when any of them did not
    * flush.

@@ -1,45 +1,67 @@
-/** Lifetimes as numbers: for the server, and for what this package expires by itself. */
+/** Times to live, as the server takes them and as this package expires entries by itself. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import * as Option from "effect/Option"
+
+/** A duration as text: `"5 minutes"`, `"300 millis"`. */
+export type DurationText = Extract<Duration.DurationInput, string>
+
+/** How options take a duration: never as a bare number, whose unit would be a guess. */
+export type DurationLike = Duration.Duration | DurationText
 
 /**
- * How long an entry lives. A number is whole **seconds**, 1 or more, and -1 is for ever; a `Duration` is rounded up to
- * whole seconds. Anything else (a fraction, 0, NaN, more than 2^53-1) is a defect.
+ * How long an entry lives. A number is whole **seconds**, 1 or more, and -1 is forever; a `Duration`, or its text as in
+ * `"5 minutes"`, is rounded up to whole seconds. Anything else (a fraction, 0, NaN, more than 2^53-1) is a defect.
  *
- * Servers expire lazily: an entry goes when a crawler passes after its time, by default every 300 seconds, and reading it
+ * Servers expire late: an entry goes when a crawler passes after its time, by default every 300 seconds, and each read
  * starts its time anew.
  */
-export type Ttl = number | Duration.Duration
+export type Ttl = number | DurationLike
 
 /** The TTL of an entry that never expires. */
-export const forever = -1
+const forever = -1
 
-/** Whole seconds, a `Duration` rounded up, or -1. Throws, and so makes a defect of, what is no {@link Ttl}. */
-export const toSeconds = (ttl: Ttl): number => {
-  if (ttl === forever) return forever
-  if (Duration.isDuration(ttl) && !Duration.isFinite(ttl)) return forever
-  const count = Duration.isDuration(ttl) ? Math.ceil(Duration.toSeconds(ttl)) : ttl
-  if (Number.isSafeInteger(count) && count >= 1) return count
-  const shown = Duration.isDuration(ttl) ? Duration.format(ttl) : String(ttl)
-  throw new Cause.IllegalArgumentException(
-    `a TTL is a whole number of seconds, 1 or more, -1 for ever, or a Duration longer than 0: not ${shown}`
+const refuse = (ttl: unknown) => {
+  const shown = Duration.isDuration(ttl) ? Duration.format(ttl) : typeof ttl === "string" ? `"${ttl}"` : String(ttl)
+  return new Cause.IllegalArgumentException(
+    `a TTL is a whole number of seconds, 1 or more, -1 for forever, or a Duration longer than 0 (or its text): not ${shown}`
   )
 }
 
-/** Milliseconds, `Infinity` for ever. Throws as {@link toSeconds} does. */
-export const toMillis = (ttl: Ttl): number => {
-  const seconds = toSeconds(ttl)
-  if (seconds === forever) return Number.POSITIVE_INFINITY
-  return Duration.isDuration(ttl) ? Duration.toMillis(ttl) : seconds * 1000
+/** Milliseconds, not rounded, `Infinity` for forever. Throws, and so makes a defect of, what is no {@link Ttl}. */
+const toMillis = (ttl: Ttl): number => {
+  if (typeof ttl === "number") {
+    if (ttl === forever) return Number.POSITIVE_INFINITY
+    if (Number.isSafeInteger(ttl) && ttl >= 1) return ttl * 1000
+    throw refuse(ttl)
+  }
+  const duration = typeof ttl === "string" || Duration.isDuration(ttl) ? Duration.decodeUnknown(ttl) : Option.none()
+  const millis = Option.match(duration, { onNone: () => 0, onSome: Duration.toMillis })
+  if (millis > 0 && (millis === Number.POSITIVE_INFINITY || Number.isSafeInteger(Math.ceil(millis / 1000)))) {
+    return millis
+  }
+  throw refuse(ttl)
+}
+
+/** Whole seconds, rounded up, or -1. Throws as {@link toMillis} does. */
+const toSeconds = (ttl: Ttl): number => {
+  if (typeof ttl === "number") {
+    if (ttl === forever || (Number.isSafeInteger(ttl) && ttl >= 1)) return ttl
+    throw refuse(ttl)
+  }
+  const millis = toMillis(ttl)
+  return Number.isFinite(millis) ? Math.ceil(millis / 1000) : forever
 }
 
 const slack = 60_000
 
 /**
- * The TTL to give the server for an entry whose expiry is judged by clients: a minute longer than they may want it,
+ * The TTL to give the server, in seconds, for an entry that clients may want for so many milliseconds: a minute longer,
  * since the server must not be the first to drop it and clocks differ.
  */
-export const forServer = (millis: number): Ttl => {
+const forServer = (millis: number): number => {
   const seconds = Math.ceil((millis + slack) / 1000)
-  return Number.isSafeInteger(seconds) ? seconds : forever
+  return Number.isSafeInteger(seconds) && seconds >= 1 ? seconds : forever
 }
+
+export const Ttl = { forever, toMillis, toSeconds, forServer } as const

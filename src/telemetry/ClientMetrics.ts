@@ -1,9 +1,45 @@
-/** The metrics that the client keeps of itself, as Effect `Metric`s. Their names follow OpenTelemetry's conventions. */
+/**
+ * The metrics that the client keeps of itself, as Effect `Metric`s. Their names follow OpenTelemetry's conventions. Those
+ * with labels are functions of their labels.
+ */
 import type * as Metric from "effect/Metric"
 import * as Telemetry from "./Telemetry.js"
 
 const counter = (name: string, description: string): Metric.Metric.Counter<number> =>
   Telemetry.counter(`ghostdb.client.${name}`, description)
+
+/**
+ * `db.client.operation.duration`: seconds that commands took, retries included. With an error type, the tag of the
+ * error, those that failed with it.
+ */
+export const operationDuration: (
+  operation: Telemetry.Operation,
+  errorType?: string
+) => Metric.Metric.Histogram<number> = Telemetry.operationDuration
+
+/** `ghostdb.client.operations`: commands, by outcome: `hit`, `miss`, `stored`, `not_stored`, … */
+export const operations: (operation: Telemetry.Operation, outcome: string) => Metric.Metric.Counter<number> =
+  Telemetry.operations
+
+/** `ghostdb.client.operations` with the outcome `error`: commands that failed, by the tag of their error. */
+export const failedOperations: (operation: Telemetry.Operation, errorType: string) => Metric.Metric.Counter<number> =
+  Telemetry.failedOperations
+
+/** `ghostdb.client.attempts`: requests sent to a node, retries included. */
+export const attempts: (node: string) => Metric.Metric.Counter<number> = Telemetry.attempts
+
+/** `ghostdb.client.attempt.failures`: attempts on a node that failed, by reason. */
+export const attemptFailures: (node: string, reason: string) => Metric.Metric.Counter<number> =
+  Telemetry.attemptFailures
+
+/** `ghostdb.client.failovers`: commands that went on to another node. */
+export const failovers: Metric.Metric.Counter<number> = Telemetry.failovers
+
+/** `ghostdb.client.nodes`: the nodes of all clients of this process that are in a state now. */
+export const nodes: (state: "live" | "dead") => Metric.Metric.Counter<number> = Telemetry.nodes
+
+/** `ghostdb.client.network.io`: bytes of requests and replies. */
+export const networkIo: (direction: "transmit" | "receive") => Metric.Metric.Counter<number> = Telemetry.networkIo
 
 /**
  * `ghostdb.client.cache_aside.hits`: lookups that found a value. Callers that share a lookup count once, here and

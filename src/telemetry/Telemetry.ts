@@ -66,19 +66,37 @@ const outcomeOf = (answer: unknown): string => {
   return Option.isOption(answer) ? (answer._tag === "Some" ? "hit" : "miss") : "ok"
 }
 
-const recorderOf = memoize((operation: string) => {
-  const duration = (labels: Labels) =>
-    Metric.fromMetricKey(
-      MetricKey.histogram("db.client.operation.duration", durations, "Time that commands took, retries included").pipe(
-        labelled({ "db.operation.name": operation, unit: "s", ...labels })
-      )
+/** Seconds that commands took; with an error type, those that failed with it. */
+export const operationDuration = (operation: string, errorType?: string) =>
+  Metric.fromMetricKey(
+    MetricKey.histogram("db.client.operation.duration", durations, "Time that commands took, retries included").pipe(
+      labelled({
+        "db.operation.name": operation,
+        unit: "s",
+        ...(errorType === undefined ? {} : { "error.type": errorType })
+      })
     )
-  const count = (labels: Labels) =>
-    counter("ghostdb.client.operations", "Commands, by outcome", { "db.operation.name": operation, ...labels })
-  const done = { duration: duration({}), count: memoize((outcome) => count({ "ghostdb.outcome": outcome })) }
+  )
+
+const operationsWith = (operation: string, labels: Labels) =>
+  counter("ghostdb.client.operations", "Commands, by outcome", { "db.operation.name": operation, ...labels })
+
+/** Commands, by outcome. */
+export const operations = (operation: string, outcome: string) =>
+  operationsWith(operation, { "ghostdb.outcome": outcome })
+
+/** Commands that failed, by the tag of their error. */
+export const failedOperations = (operation: string, errorType: string) =>
+  operationsWith(operation, { "ghostdb.outcome": "error", "error.type": errorType })
+
+const recorderOf = memoize((operation: string) => {
+  const done = {
+    duration: operationDuration(operation),
+    count: memoize((outcome) => operations(operation, outcome))
+  }
   const failed = memoize((errorType) => ({
-    duration: duration({ "error.type": errorType }),
-    count: count({ "ghostdb.outcome": "error", "error.type": errorType })
+    duration: operationDuration(operation, errorType),
+    count: failedOperations(operation, errorType)
   }))
   return {
     succeeded: (answer: unknown, seconds: number) => {
@@ -98,10 +116,11 @@ const nothing = () => {}
 export const recorder = (operation: Operation, enabled: boolean): Recorder =>
   enabled ? { operation, ...recorderOf(operation) } : { operation, succeeded: nothing, failed: nothing }
 
-const attempts = memoize((node) =>
+/** Requests sent to a node. */
+export const attempts = memoize((node) =>
   counter("ghostdb.client.attempts", "Requests sent to a node, retries included", { "server.address": node })
 )
-const attemptFailures = memoize((node) =>
+const attemptFailuresOf = memoize((node) =>
   memoize((reason) =>
     counter("ghostdb.client.attempt.failures", "Attempts that failed, by reason", {
       "server.address": node,
@@ -109,27 +128,35 @@ const attemptFailures = memoize((node) =>
     })
   )
 )
-const failovers = counter("ghostdb.client.failovers", "Commands that went on to another node")
-const nodes = memoize((state) =>
+/** Attempts on a node that failed, by reason. */
+export const attemptFailures = (node: string, reason: string) => attemptFailuresOf(node)(reason)
+
+/** Commands that went on to another node. */
+export const failovers = counter("ghostdb.client.failovers", "Commands that went on to another node")
+
+/** The nodes in a state. */
+export const nodes = memoize((state) =>
   Metric.fromMetricKey(
     MetricKey.counter("ghostdb.client.nodes", { description: "Nodes of all clients, by state" }).pipe(
       labelled({ "ghostdb.node.state": state })
     )
   )
 )
-const io = memoize((direction) =>
+
+/** Bytes, by direction. */
+export const networkIo = memoize((direction) =>
   counter("ghostdb.client.network.io", "Bytes of requests and replies", {
     "network.io.direction": direction,
     unit: "By"
   })
 )
-const sent = io("transmit")
-const received = io("receive")
+const sent = networkIo("transmit")
+const received = networkIo("receive")
 
 /** A request goes to a node. */
 export const attempted = (node: string): void => attempts(node).unsafeUpdate(1, [])
 /** It came to nothing. */
-export const attemptFailed = (node: string, reason: string): void => attemptFailures(node)(reason).unsafeUpdate(1, [])
+export const attemptFailed = (node: string, reason: string): void => attemptFailures(node, reason).unsafeUpdate(1, [])
 /** A command leaves a node for another one. */
 export const failedOver = (): void => failovers.unsafeUpdate(1, [])
 /** There are so many more live and dead nodes than before. */

@@ -60,14 +60,13 @@ describe("the commands", () => {
     expectTypeOf<keyof GhostDBService>().toExtend<keyof typeof GhostDB>()
   })
 
-  it("take a TTL as a number or a Duration, and nothing else", () => {
-    expectTypeOf<Ttl>().toEqualTypeOf<number | Duration.Duration>()
+  it("take a TTL as a number of seconds, a Duration or its text, and nothing else", () => {
+    expectTypeOf<Ttl>().toEqualTypeOf<number | Duration.Duration | Extract<Duration.DurationInput, string>>()
     GhostDB.put("k", 1, 60)
     GhostDB.add("k", 1, Duration.minutes(1))
+    GhostDB.add("k", 1, "1 minute")
     // @ts-expect-error a string would be read as one thing by people and as another by Duration
     GhostDB.put("k", 1, "60")
-    // @ts-expect-error
-    GhostDB.add("k", 1, "1 minute")
     // @ts-expect-error
     GhostDB.put("k", 1, 60n)
   })
