@@ -15,6 +15,7 @@ import type { Fault } from "./model/GhostDBError.js"
 import { parseAddress } from "./model/NodeAddress.js"
 import * as CacheNode from "./server/CacheNode.js"
 import * as RaftGroup from "./server/RaftGroup.js"
+import * as InFlight from "./transport/InFlight.js"
 import { Transport } from "./transport/Transport.js"
 
 /**
@@ -77,15 +78,18 @@ const makeCluster = Effect.fnUntraced(function* (
   const refused: Fault = { reason: "Refused", detail: "the node is stopped" }
   const transport: Context.Tag.Service<Transport> = {
     connect: () =>
-      Effect.succeed({
-        post: (address, command, body) =>
+      Effect.map(InFlight.make, (inFlight) => ({
+        post: (address, command, body, deadline) =>
           Effect.flatMap(member(address), ({ node, running }) => {
             if (!running) return Effect.fail(refused)
             const text = textOf(body)
-            return text === undefined ? Effect.succeed(withheld) : node.handle(command, stringOf(text))
+            return text === undefined
+              ? Effect.succeed(withheld)
+              : inFlight.run(address, node.handle(command, stringOf(text)), deadline)
           }),
+        interrupt: inFlight.interrupt,
         release: () => Effect.void
-      })
+      }))
   }
 
   const cluster: TestClusterService = {

@@ -181,6 +181,12 @@ export class Connection {
     this.written = this.socket.bytesWritten
   }
 
+  /** {@link fail}, and what has not been written ends too instead of moving to another connection. */
+  failAll(outcome: Failure): void {
+    for (const request of this.queued) settle(request, outcome)
+    this.fail(outcome)
+  }
+
   /** Ends every request and closes the connection at once. */
   fail(outcome: Failure, first: Failure = outcome): void {
     if (this.closed) return

@@ -44,6 +44,11 @@ export class ConnectionPool {
     for (const connection of [...this.connections, ...this.draining]) connection.fail(released)
   }
 
+  /** Ends every request and closes the connections; requests that follow make new ones. */
+  interrupt(): void {
+    for (const connection of [...this.connections, ...this.draining]) connection.failAll(interrupted)
+  }
+
   /** The connection with the fewest requests; a new one while there are fewer than `size` and none is free. */
   private pick(): Connection {
     let best = this.connections[0]
@@ -65,3 +70,5 @@ export class ConnectionPool {
 }
 
 export const released: Failure = { reason: "Reset", detail: "the connection was closed by the client" }
+
+const interrupted: Failure = { reason: "Reset", detail: "the node has been found dead" }

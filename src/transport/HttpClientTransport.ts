@@ -14,6 +14,7 @@ import { failureOfSystemError } from "../http/SystemError.js"
 import { type JsonText, textOf, withheld } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
+import * as InFlight from "./InFlight.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
 /**
@@ -33,11 +34,17 @@ export const layer: Layer.Layer<Transport, never, HttpClient.HttpClient> = Layer
       client,
       Effect.provideService(FetchHttpClient.RequestInit, { ...init, redirect: "manual" })
     )
-    return { connect: (settings) => Effect.succeed(overHttpClient(withInit, settings)) }
+    return {
+      connect: (settings) => Effect.map(InFlight.make, (inFlight) => overHttpClient(withInit, settings, inFlight))
+    }
   })
 )
 
-const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettings): Connections => {
+const overHttpClient = (
+  client: HttpClient.HttpClient,
+  settings: TransportSettings,
+  inFlight: InFlight.InFlight
+): Connections => {
   const headers = Record.map(settings.headers, Redacted.value)
   const url = (node: string, command: string) => {
     const { host, port } = parseAddress(node, settings.port)
@@ -70,11 +77,12 @@ const overHttpClient = (client: HttpClient.HttpClient, settings: TransportSettin
       })
     )
   return {
-    post: (node, command, body) =>
+    post: (node, command, body, deadline) =>
       Effect.suspend(() => {
         const text = textOf(body)
-        return text === undefined ? Effect.succeed(withheld) : send(node, command, text)
+        return text === undefined ? Effect.succeed(withheld) : inFlight.run(node, send(node, command, text), deadline)
       }),
+    interrupt: inFlight.interrupt,
     release: () => Effect.void
   }
 }

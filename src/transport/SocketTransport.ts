@@ -56,6 +56,7 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
           resume: (outcome) => resume(exitOf(outcome))
         })
       }),
+    interrupt: (node) => Effect.sync(() => pools.get(node)?.interrupt()),
     release: (node) =>
       Effect.sync(() => {
         pools.get(node)?.close()

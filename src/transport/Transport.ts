@@ -26,6 +26,11 @@ export interface Connections {
    * the connection.
    */
   readonly post: (node: string, command: string, body: Body, deadline?: number) => Effect.Effect<Reply, Fault>
+  /**
+   * Ends every request under way to a node with `Reset`, at once, and closes its connections; for a node that has been
+   * found dead. Later requests are posted as ever.
+   */
+  readonly interrupt: (node: string) => Effect.Effect<void>
   /** Closes the connections to a node that has left the cluster. Requests in flight on them fail with `Reset`. */
   readonly release: (node: string) => Effect.Effect<void>
 }

@@ -80,6 +80,7 @@ export const layer = (pipelining: number): Layer.Layer<Transport> =>
                 fail
               )
             }),
+          interrupt: close,
           release: close
         }
         return made

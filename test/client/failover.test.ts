@@ -65,6 +65,7 @@ it.effect("a success clears the doubts of failures that came while it was under 
             if (String(body).includes("bad")) return Effect.succeed({ status: 500, body: "" })
             return Effect.as(String(body).includes("slow") ? Deferred.await(slow) : Effect.void, reply("OK"))
           },
+          interrupt: () => Effect.void,
           release: () => Effect.void
         })
     })

@@ -37,7 +37,7 @@ const delays = (schedule: Schedule.Schedule<unknown, NodeFailure>, count: number
 
 /** A transport that connects and is never used. */
 const idle = Layer.succeed(Transport.Transport, {
-  connect: () => Effect.succeed({ post: () => Effect.never, release: () => Effect.void })
+  connect: () => Effect.succeed({ post: () => Effect.never, interrupt: () => Effect.void, release: () => Effect.void })
 })
 
 describe("GhostDBConfig", () => {
@@ -353,7 +353,7 @@ describe("GhostDBConfig", () => {
           connect: (settings) =>
             Effect.sync(() => {
               connected.push(settings)
-              return { post: () => Effect.never, release: () => Effect.void }
+              return { post: () => Effect.never, interrupt: () => Effect.void, release: () => Effect.void }
             })
         })
         yield* Client.layerConfig({

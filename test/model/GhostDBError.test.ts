@@ -195,6 +195,7 @@ describe("errors and logs", () => {
                 command === "ping"
                   ? Effect.succeed({ status: 200, body: envelope("Pong!") })
                   : answer(stringOf(textOf(body) ?? "")),
+              interrupt: () => Effect.void,
               release: () => Effect.void
             })
         })

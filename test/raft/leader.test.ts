@@ -134,6 +134,7 @@ describe("a leader that cannot lead", () => {
                 if (command === "getLeader") return reply(200, "node-1:11000")
                 return command === "nodeSize" ? reply(1, "OK", 0) : reply(500, "Error commiting to raft cluster")
               }),
+            interrupt: () => Effect.void,
             release: () => Effect.void
           })
       }
