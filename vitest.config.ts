@@ -23,7 +23,14 @@ export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 30_000,
+    // What Effect and the package load is loaded once a process, not once a file: half of the suite's time.
+    isolate: false,
+    setupFiles: ["./test/setup.ts"],
+    maxWorkers: "100%",
+    minWorkers: 1,
+    // For what hangs. No verdict depends on how fast the machine is.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], tsconfig: "./tsconfig.json" }
   }
 })
