@@ -3,6 +3,7 @@
  * development, and for trying a client without installing a server.
  */
 
+import { Buffer } from "node:buffer"
 import * as http from "node:http"
 import * as https from "node:https"
 import type { Socket } from "node:net"
@@ -14,6 +15,7 @@ import * as SynchronizedRef from "effect/SynchronizedRef"
 import { format } from "../model/NodeAddress.js"
 import * as CacheNode from "./CacheNode.js"
 import * as RaftGroup from "./RaftGroup.js"
+import { requestListener } from "./RequestListener.js"
 
 /** How a {@link NodeServer} listens and how its node behaves. */
 export interface NodeServerOptions extends CacheNode.CacheNodeOptions {
@@ -27,10 +29,10 @@ export interface NodeServerOptions extends CacheNode.CacheNodeOptions {
 
 /** The certificates of an HTTPS server, each in PEM. */
 export interface NodeServerTls {
-  readonly cert: string | Buffer
-  readonly key: string | Buffer
+  readonly cert: string | Uint8Array
+  readonly key: string | Uint8Array
   /** When given, clients must present a certificate that this authority signed. */
-  readonly ca?: string | Buffer | undefined
+  readonly ca?: string | Uint8Array | undefined
 }
 
 /** A server cannot listen: the port is taken or not allowed, the host is not of this machine, or a certificate is bad. */
@@ -64,13 +66,14 @@ export interface NodeServer {
   readonly start: (options?: { readonly keep?: boolean | undefined }) => Effect.Effect<void, ServeError>
 }
 
-/** A larger request body is not read: the connection is reset, as real servers do. */
-const maxBodyBytes = 4 * 1024 * 1024
-
 interface Listener {
   readonly port: number
   readonly close: Effect.Effect<void>
 }
+
+/** Whether only this machine can reach a server on that host. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d{1,3}){3}$/i.test(host)
 
 const commandOf = (url: string): string => {
   const query = url.indexOf("?")
@@ -83,47 +86,7 @@ const commandOf = (url: string): string => {
   }
 }
 
-/** The Content-Length. `headers` would make an object of all of them, a thirtieth of what a small request costs. */
-const announced = (rawHeaders: ReadonlyArray<string>): number => {
-  const name = "content-length"
-  const at = rawHeaders.findIndex(
-    (text, i) => i % 2 === 0 && text.length === name.length && text.toLowerCase() === name
-  )
-  return at === -1 ? 0 : Number(rawHeaders[at + 1])
-}
-
 const ignore = () => {}
-
-const requestListener =
-  (
-    handle: (command: string, body: string) => CacheNode.NodeReply,
-    reset: (socket: Socket) => void
-  ): http.RequestListener =>
-  (request, response) => {
-    const chunks: Array<Buffer> = []
-    let bytes = 0
-    if (announced(request.rawHeaders) > maxBodyBytes) return reset(request.socket)
-    request.on("data", (chunk: Buffer) => {
-      bytes += chunk.length
-      if (bytes > maxBodyBytes) reset(request.socket)
-      else chunks.push(chunk)
-    })
-    request.on("end", () => {
-      // A connection that has broken has no one to answer.
-      if (bytes > maxBodyBytes || response.destroyed) return
-      const body = chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)
-      const reply = handle(commandOf(request.url ?? "/"), String(body))
-      const length = String(Buffer.byteLength(reply.body))
-      response.sendDate = false
-      response.writeHead(
-        reply.status,
-        reply.contentType === undefined
-          ? ["Content-Length", length]
-          : ["Content-Type", reply.contentType, "Content-Length", length]
-      )
-      response.end(reply.body)
-    })
-  }
 
 const listen = (
   { host, port, tls }: { readonly host: string; readonly port: number; readonly tls: NodeServerTls | undefined },
@@ -132,13 +95,14 @@ const listen = (
   Effect.async((resume) => {
     const fail = (cause: unknown) => resume(Effect.fail(new ServeError({ host, port, cause })))
     const sockets = new Set<Socket>()
-    const listener = requestListener(handle, (socket) => {
+    const reset = (socket: Socket): void => {
       // Under TLS the request's socket has no reset of its own: the TCP socket below it has.
       const { remoteAddress, remotePort } = socket
       for (const tcp of sockets) {
         if (tcp.remotePort === remotePort && tcp.remoteAddress === remoteAddress) tcp.resetAndDestroy()
       }
-    })
+    }
+    const listener = requestListener((command, body) => handle(commandOf(command), body), reset)
     // As the real servers: an idle connection stays open, and a slow request is waited for.
     const options: http.ServerOptions = {
       keepAliveTimeout: 0,
@@ -151,7 +115,7 @@ const listen = (
       const server =
         tls === undefined
           ? http.createServer(options, listener)
-          : https.createServer({ ...options, ...tls, requestCert: tls.ca !== undefined }, listener)
+          : https.createServer({ ...options, ...pem(tls), requestCert: tls.ca !== undefined }, listener)
       server.on("connection", (socket: Socket) => {
         sockets.add(socket)
         socket.on("error", ignore)
@@ -163,7 +127,7 @@ const listen = (
       server.once("error", fail)
       server.listen(port, host, () => {
         server.off("error", fail)
-        // Accepting one connection can fail, with too many files open for one; the server goes on.
+        // Accepting one connection can fail, with too many files open for one; the server continues.
         server.on("error", ignore)
         const address = server.address()
         resume(
@@ -177,10 +141,15 @@ const listen = (
         )
       })
     } catch (cause) {
-      // A certificate that cannot be read, a port that is none.
+      // A certificate that cannot be read, an invalid port.
       fail(cause)
     }
   })
+
+const pem = ({ ca, cert, key }: NodeServerTls): https.ServerOptions => {
+  const read = (text: string | Uint8Array) => (typeof text === "string" ? text : Buffer.from(text))
+  return { cert: read(cert), key: read(key), ...(ca === undefined ? {} : { ca: read(ca) }) }
+}
 
 const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Listener>>): Effect.Effect<void> =>
   SynchronizedRef.updateEffect(
@@ -192,7 +161,9 @@ const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Li
   ).pipe(Effect.uninterruptible)
 
 /**
- * Starts a server, which the scope stops.
+ * Starts a server, which the scope stops. On a host that other machines reach, it logs a warning: a node has no access
+ * control, as GhostDB itself has none. What web pages send is refused: any method but POST with status 405, and a request
+ * from another origin with 403.
  *
  * @example
  * import { Effect } from "effect"
@@ -205,8 +176,11 @@ const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Li
  * }).pipe(Effect.scoped)
  */
 export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer, ServeError, Scope.Scope> =>
+  Effect.tap(serve(options), (server) => warnOfExposure(options.host, [server]))
+
+const serve = (options: NodeServerOptions): Effect.Effect<NodeServer, ServeError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { host = "127.0.0.1", port: wantedPort = 0, tls } = options
+    const { host = defaultHost, port: wantedPort = 0, tls } = options
     const node = yield* Effect.acquireRelease(
       CacheNode.make({ ...options, raftHost: options.raftHost ?? host }),
       ({ leave }) => leave
@@ -226,7 +200,7 @@ export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer,
       address: format(host, port),
       port,
       node,
-      // The node first: to wait for the connections would put its raft cluster's election off.
+      // The node first: waiting for the connections would delay its raft cluster's election.
       stop: Effect.zipRight(node.stop, stopListening(current)).pipe(Effect.uninterruptible),
       start: (options) =>
         SynchronizedRef.updateEffect(current, (listener) =>
@@ -238,6 +212,15 @@ export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer,
         ).pipe(Effect.uninterruptible)
     }
   })
+
+const defaultHost = "127.0.0.1"
+
+const warnOfExposure = (host = defaultHost, servers: ReadonlyArray<NodeServer>): Effect.Effect<void> =>
+  isLoopback(host)
+    ? Effect.void
+    : Effect.logWarning(
+        "GhostDB serves on a host that other machines reach: whoever reaches it can read and change all its values"
+      ).pipe(Effect.annotateLogs("nodes", servers.map(({ address }) => address).join(" ")))
 
 /** How {@link cluster} makes its servers. The options of its raft cluster are used where it makes that itself. */
 export interface NodeServerClusterOptions extends NodeServerOptions, RaftGroup.RaftGroupOptions {
@@ -255,10 +238,12 @@ export const cluster = (
   options: NodeServerClusterOptions = {}
 ): Effect.Effect<ReadonlyArray<NodeServer>, ServeError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { electionTime, nodes = 3, port = 0, replicationDelay, ...rest } = options
-    const raftGroup = rest.raftGroup ?? (yield* RaftGroup.make({ electionTime, replicationDelay }))
-    return yield* Effect.forEach(
+    const { electionTime, leaseTime, nodes = 3, port = 0, replicationDelay, ...rest } = options
+    const raftGroup = rest.raftGroup ?? (yield* RaftGroup.make({ electionTime, leaseTime, replicationDelay }))
+    const servers = yield* Effect.forEach(
       Array.from({ length: nodes }, (_, index) => (port === 0 ? 0 : port + index)),
-      (port) => make({ ...rest, raftGroup, port })
+      (port) => serve({ ...rest, raftGroup, port })
     )
+    yield* warnOfExposure(rest.host, servers)
+    return servers
   })

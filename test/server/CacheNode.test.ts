@@ -274,6 +274,24 @@ describe("CacheNode", () => {
     )
   })
 
+  it.effect("holds 256 MiB by default, and `maxMemory` otherwise", () =>
+    Effect.gen(function* () {
+      const large = "x".repeat(4 * 1024 * 1024)
+      const node = yield* CacheNode.make()
+      for (let i = 0; i < 70; i++) yield* node.handle("put", put(`${i}`, large))
+      expect(Array.from(yield* node.entries, ({ key }) => Number(key))).toEqual(
+        Array.from({ length: 63 }, (_, i) => i + 7)
+      )
+
+      const small = yield* CacheNode.make({ maxMemory: 1000 })
+      expect(message(yield* small.handle("put", put("k", "y".repeat(500))))).toBe("NOT_STORED")
+      expect(message(yield* small.handle("put", put("k", "y".repeat(100))))).toBe("STORED")
+      expect(message(yield* small.handle("put", put("l", "y".repeat(300))))).toBe("STORED")
+      expect(message(yield* small.handle("get", get("k")))).toBe("CACHE_MISS")
+      expect(value(yield* small.handle("get", get("l")))).toBe("y".repeat(300))
+    })
+  )
+
   describe("expiry", () => {
     for (const dialect of dialects) {
       it.effect(`is exact and absolute in ${dialect}`, () =>

@@ -4,7 +4,7 @@ import * as https from "node:https"
 import * as net from "node:net"
 import * as tls from "node:tls"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Random, TestClock } from "effect"
+import { Effect, Logger, Random, TestClock } from "effect"
 import { NodeServer } from "effect-ghostdb"
 import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
 import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
@@ -130,12 +130,11 @@ describe("NodeServer", () => {
     })
   )
 
-  it.scoped("reads the command from the path alone, whatever the method", () =>
+  it.scoped("reads the command from the path alone", () =>
     Effect.gen(function* () {
       const server = yield* NodeServer.make()
       expect((yield* post(server, "ping?x=1", "{}")).body).toContain("Pong!")
       expect((yield* post(server, "p%69ng", "{}")).body).toContain("Pong!")
-      expect((yield* post(server, "ping", "", { method: "GET" })).body).toContain("Pong!")
       expect((yield* post(server, "p%zzng", "{}")).body).toContain("Command 'p%zzng' is not a recognized command")
       expect((yield* post(server, "", "{}")).body).toContain("Command '' is not a recognized command")
     })
@@ -352,6 +351,209 @@ describe("NodeServer", () => {
         expect(address).toMatch(/\[::1\]:\d+/)
       })
     )
+  })
+
+  describe("what a web page sends", () => {
+    const sendsAs = Effect.fnUntraced(function* (server: NodeServer.NodeServer, options: https.RequestOptions) {
+      const answer = yield* post(server, "flush", options.method === undefined ? "{}" : "", options)
+      return { status: answer.status, message: JSON.parse(answer.body || "{}").Message }
+    })
+
+    it.scoped("any method but POST is refused, and nothing is flushed or stored", () =>
+      Effect.gen(function* () {
+        for (const dialect of ["v1", "v2", "raft"] as const) {
+          const server = yield* NodeServer.make({ dialect, emulateQuirks: dialect === "v2" })
+          for (const method of ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"]) {
+            expect(yield* sendsAs(server, { method }), method).toEqual({
+              status: 405,
+              message: "GhostDB commands are POST requests"
+            })
+          }
+          expect((yield* post(server, "ping", "", { method: "HEAD" })).status).toBe(405)
+          expect(yield* server.node.commandCounts).toMatchObject({ flush: 0, ping: 0, unknown: 0 })
+        }
+      })
+    )
+
+    it.scoped("from another origin is refused", () =>
+      Effect.gen(function* () {
+        const server = yield* NodeServer.make()
+        yield* post(server, "put", put("k", 1))
+        const host = `127.0.0.1:${server.port}`
+        const foreign: ReadonlyArray<http.OutgoingHttpHeaders> = [
+          { Origin: "https://example.com", "Content-Type": "text/plain" },
+          { Origin: "null" },
+          { Origin: "" },
+          { Origin: `http://127.0.0.1:${server.port + 1}` },
+          { "Sec-Fetch-Site": "cross-site" },
+          { "sec-fetch-site": "same-site" },
+          { "Sec-Fetch-Site": "Cross-Site", Origin: `http://${host}` },
+          // A name that its owner has made to point to this machine.
+          { Origin: `http://evil.example:${server.port}`, Host: `evil.example:${server.port}` },
+          { Origin: `http://evil.example:${server.port}`, Host: host, "Sec-Fetch-Site": "same-origin" }
+        ]
+        for (const headers of foreign) {
+          expect(yield* sendsAs(server, { headers }), JSON.stringify(headers)).toEqual({
+            status: 403,
+            message: "GhostDB refuses requests of web pages from another origin"
+          })
+        }
+        expect(yield* server.node.size).toBe(1)
+        expect((yield* server.node.commandCounts).flush).toBe(0)
+        for (const headers of [{}, { Origin: `http://${host}` }, { "Sec-Fetch-Site": "none" }]) {
+          expect(yield* sendsAs(server, { headers })).toEqual({ status: 200, message: "FLUSH" })
+        }
+      })
+    )
+
+    it.scoped("is answered in its place on a connection, which can be used again", () =>
+      Effect.gen(function* () {
+        const server = yield* NodeServer.make()
+        const connection = yield* connect(server)
+        connection.socket.write(
+          raw("put", put("k", 1)) + raw("flush", "x".repeat(100_000), "Origin: null\r\n") + raw("get", get("k"))
+        )
+        const replies = yield* connection.replies(3)
+        expect(replies.map((reply) => reply.slice(9, 12))).toEqual(["200", "403", "200"])
+        expect(replies[2]?.endsWith(hit(1))).toBe(true)
+      })
+    )
+  })
+
+  describe("on a host that other machines reach", () => {
+    const warnings = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+      Effect.suspend(() => {
+        const lines: Array<string> = []
+        const collector = Logger.make(({ logLevel, message }) => {
+          lines.push(`${logLevel.label} ${String(message)}`)
+        })
+        return Effect.as(Effect.provide(effect, Logger.replace(Logger.defaultLogger, collector)), lines)
+      })
+    const warning =
+      "WARN GhostDB serves on a host that other machines reach: whoever reaches it can read and change all its values"
+
+    it.scoped("warns once", () =>
+      Effect.gen(function* () {
+        expect(yield* warnings(NodeServer.make({ host: "0.0.0.0" }))).toEqual([warning])
+        expect(yield* warnings(NodeServer.cluster({ host: "0.0.0.0" }))).toEqual([warning])
+        expect(yield* warnings(NodeServer.cluster())).toEqual([])
+        expect(yield* warnings(NodeServer.make({ host: "localhost" }))).toEqual([])
+      })
+    )
+
+    it("knows a host that only this machine reaches", () => {
+      for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost", "::ffff:127.0.0.1"]) {
+        expect(NodeServer.isLoopback(host), host).toBe(true)
+      }
+      for (const host of [
+        "0.0.0.0",
+        "::",
+        "",
+        "192.168.1.7",
+        "127.example.com",
+        "1127.0.0.1",
+        "::2",
+        "localhost.example"
+      ]) {
+        expect(NodeServer.isLoopback(host), host).toBe(false)
+      }
+    })
+  })
+
+  /** Runs a program in a process of its own, with that many megabytes of heap; what it prints. */
+  const run = (program: string, megabytes: number) =>
+    Effect.async<string, Error>((resume) => {
+      const flags = [`--max-old-space-size=${megabytes}`, "--import", "tsx", "--input-type=module", "--eval"]
+      execFile(process.execPath, [...flags, program], { timeout: 120_000 }, (error, stdout) =>
+        resume(error === null ? Effect.succeed(stdout) : Effect.fail(error))
+      )
+    })
+
+  const prelude = `
+    import * as net from "node:net"
+    import { Effect } from "effect"
+    import { NodeServer } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
+    const request = (command, body) =>
+      "POST /" + command + " HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: " + body.length + "\\r\\n\\r\\n" + body
+    const put = (key, json) => request("put", '{"Gobj":{"Key":"' + key + '","Value":' + json + ',"TTL":-1}}')
+    const replies = (socket, count) => new Promise((resolve) => {
+      let text = "", seen = 0
+      socket.on("data", (chunk) => {
+        text = (text + chunk).slice(-chunk.length - 20)
+        seen += (text.match(/"Error":""}\\n/g) ?? []).length
+        text = text.slice(text.lastIndexOf('"Error":""}\\n') + 1)
+        if (seen === count) resolve()
+      })
+    })`
+
+  describe("memory", () => {
+    it.effect(
+      "large values are stored flat",
+      () =>
+        Effect.gen(function* () {
+          // Eight times 4 MB of one-digit numbers: as a tree of concatenations each would take a hundred megabytes.
+          const program = `${prelude}
+          await Effect.gen(function* () {
+            const server = yield* NodeServer.make()
+            const socket = net.connect(server.port, "127.0.0.1")
+            const json = "[" + "1,".repeat(2_090_000) + "1]"
+            for (let i = 0; i < 8; i++) {
+              const answered = replies(socket, 1)
+              socket.write(put("key" + i, json))
+              yield* Effect.promise(() => answered)
+              socket.removeAllListeners("data")
+            }
+            const entries = yield* server.node.entries
+            console.log(entries.length, entries.every(({ value }) => value === json), entries.at(-1).key)
+            socket.destroy()
+          }).pipe(Effect.scoped, Effect.runPromise)`
+          expect(yield* run(program, 400)).toBe("8 true key7\n")
+        }),
+      150_000
+    )
+
+    for (const secure of [false, true]) {
+      it.effect(
+        `a client that pipelines and does not read is not read either${secure ? ", under TLS" : ""}`,
+        () =>
+          Effect.gen(function* () {
+            // Gets of 1 MB: answered at once, their replies would be twice what the process may use.
+            const tlsOptions = JSON.stringify({ ...serverTls, ca: undefined })
+            const program = `${prelude}
+            import * as tls from "node:tls"
+            await Effect.gen(function* () {
+              const server = yield* NodeServer.make(${secure ? `{ tls: ${tlsOptions} }` : ""})
+              const socket = ${
+                secure
+                  ? `tls.connect({ port: server.port, host: "127.0.0.1", ca: ${JSON.stringify(ca)} })`
+                  : `net.connect(server.port, "127.0.0.1")`
+              }
+              const stored = replies(socket, 1)
+              socket.write(put("k", JSON.stringify("x".repeat(1_000_000))))
+              yield* Effect.promise(() => stored)
+              socket.removeAllListeners("data")
+              socket.pause()
+              socket.write(request("get", '{"Gobj":{"Key":"k"}}').repeat(300))
+              // The server comes to rest: nothing of it is left to do but to wait for this client.
+              let before = -1
+              for (;;) {
+                yield* Effect.sleep("100 millis")
+                const { get } = yield* server.node.commandCounts
+                if (get > 0 && get === before) break
+                before = get
+              }
+              console.log(before < 50)
+              const answered = replies(socket, 300)
+              socket.resume()
+              yield* Effect.promise(() => answered)
+              console.log((yield* server.node.commandCounts).get)
+              socket.destroy()
+            }).pipe(Effect.scoped, Effect.runPromise)`
+            expect(yield* run(program, 150)).toBe("true\n300\n")
+          }),
+        150_000
+      )
+    }
   })
 
   it.effect("leaves nothing open once its scope closes: the process ends by itself", () =>
