@@ -23,6 +23,8 @@ export type {
 } from "./cache/StoreOptions.js"
 export type { ClientOptions } from "./client/Client.js"
 export * as Client from "./client/Client.js"
+export * as Monitor from "./cluster/Monitor.js"
+export * as Probe from "./cluster/Probe.js"
 export * as NodesFile from "./discovery/NodesFile.js"
 export type { Store } from "./GhostDB.js"
 export { GhostDB } from "./GhostDB.js"

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url"
 import { promisify } from "node:util"
 import { NodeFileSystem, NodePath, NodeTerminal } from "@effect/platform-node"
 import { assert } from "@effect/vitest"
-import { ConfigProvider, Deferred, Effect, Layer, Schedule } from "effect"
+import { ConfigProvider, Deferred, Effect, Fiber, Layer, Schedule } from "effect"
 import { run } from "../../src/cli/Cli.js"
 import { type Sink, Standard } from "../../src/cli/terminal/Standard.js"
 
@@ -129,15 +129,26 @@ export const plain = (text: string) => text.replace(/\u001b\[[\d;?]*[A-Za-z]/g, 
 
 const platform = Layer.mergeAll(NodeFileSystem.layer, NodePath.layer, NodeTerminal.layer)
 
-/** Runs the command in this process, where neither input nor output is a terminal. `nodes` stands for `GHOSTDB_NODES`. */
-export const runHere = (
-  args: ReadonlyArray<string>,
-  { input = "", nodes }: { readonly input?: string | Buffer; readonly nodes?: string } = {}
-): Effect.Effect<Ended> =>
-  Effect.suspend(() => {
+/** How to run the command in this process. */
+export interface RunHereOptions {
+  /** Standard input. Default: nothing. */
+  readonly input?: string | Buffer
+  /** Stands for `GHOSTDB_NODES`. */
+  readonly nodes?: string | undefined
+  /** The environment that the output follows, such as `LC_ALL`. Default: empty. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Characters in a line of the outputs, which makes them terminals. Default: they are none. */
+  readonly columns?: number
+}
+
+/** Starts the command in this process: a fiber that ends with the exit code, and what it has written up to now. */
+export const startHere = (args: ReadonlyArray<string>, { columns, env = {}, input = "", nodes }: RunHereOptions = {}) =>
+  Effect.gen(function* () {
     const sink = () => {
       let text = ""
       const sink: Sink = {
+        isTTY: columns !== undefined,
+        columns,
         write: (part, done) => {
           text += part
           done()
@@ -146,14 +157,22 @@ export const runHere = (
       return { sink, text: () => text }
     }
     const [output, error] = [sink(), sink()]
-    return run(args).pipe(
+    const fiber = yield* run(args).pipe(
       Effect.provide(platform),
       Effect.provideService(Standard, {
         input: Readable.from([Buffer.from(input)]),
         output: output.sink,
-        error: error.sink
+        error: error.sink,
+        env
       }),
       Effect.withConfigProvider(ConfigProvider.fromMap(new Map(nodes === undefined ? [] : [["GHOSTDB_NODES", nodes]]))),
-      Effect.map((code) => ({ code, stdout: output.text(), stderr: error.text() }))
+      Effect.fork
     )
+    return { fiber, stdout: output.text, stderr: error.text }
   })
+
+/** {@link startHere} to its end. */
+export const runHere = (args: ReadonlyArray<string>, options?: RunHereOptions): Effect.Effect<Ended> =>
+  Effect.flatMap(startHere(args, options), ({ fiber, stderr, stdout }) =>
+    Effect.map(Fiber.join(fiber), (code) => ({ code, stdout: stdout(), stderr: stderr() }))
+  )

@@ -11,13 +11,13 @@ import {
   type Topology,
   WatchdogMetrics
 } from "effect-ghostdb"
-import { hitRate, rates, requests } from "../../src/cli/commands/metrics.js"
 import { type Snapshot, view } from "../../src/cli/commands/top.js"
 import { inOrderOf, totalEntries } from "../../src/cli/connection.js"
 import { type CliError, NegativeAnswer, outcome, Stopped, UsageError } from "../../src/cli/exit.js"
 import { read, shapeOf } from "../../src/cli/line/arguments.js"
 import * as values from "../../src/cli/line/values.js"
 import * as output from "../../src/cli/terminal/output.js"
+import { hitRate, rates, requests } from "../../src/cluster/Rates.js"
 
 describe("the command line", () => {
   const connection = { nodes: Options.text("nodes"), tls: Options.boolean("tls") }

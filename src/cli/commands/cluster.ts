@@ -9,7 +9,7 @@ import { GhostDB } from "../../GhostDB.js"
 import { NoMoreServers } from "../../model/GhostDBError.js"
 import { allAnswered, type Connection, configuredNodes, topologyNow, totalEntries, withClient } from "../connection.js"
 import { NegativeAnswer, NoAnswer, UsageError } from "../exit.js"
-import { type Cell, count, escapeControls, hasColour, print, printTable, toJson, write } from "../terminal/output.js"
+import { count, escapeControls, hasColour, print, printTable, toJson, write } from "../terminal/output.js"
 import { Standard } from "../terminal/Standard.js"
 
 /** Asks on standard error, where a redirected standard output does not take the question with it. */
@@ -53,27 +53,6 @@ interface OnCluster {
   readonly connection: Connection
   readonly json: boolean
 }
-
-/** `ghostdb ping` */
-export const ping = ({ connection, json }: OnCluster) =>
-  Effect.gen(function* () {
-    const nodes = yield* configuredNodes
-    const answering = new Set(yield* GhostDB.ping)
-    const rows = nodes.map(
-      (node): ReadonlyArray<Cell> => [
-        node,
-        answering.has(node) ? { text: "answers", style: "green" } : { text: "no answer", style: "red" }
-      ]
-    )
-    yield* json
-      ? print(toJson({ nodes: nodes.map((node) => ({ node, answers: answering.has(node) })) }))
-      : printTable([{ title: "NODE" }, { title: "PING" }], rows)
-    if (answering.size === 0) return yield* new NoAnswer({ message: `none of ${nodes.length} nodes answers` })
-    yield* allAnswered(
-      nodes.filter((node) => !answering.has(node)),
-      nodes.length
-    )
-  }).pipe((self) => withClient(connection, self))
 
 /** `ghostdb size` */
 export const size = ({ connection, json, node }: OnCluster & { readonly node: Option.Option<string> }) =>

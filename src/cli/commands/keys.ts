@@ -8,6 +8,7 @@ import type { Json } from "../../model/Json.js"
 import type { Ttl } from "../../model/Ttl.js"
 import { type Connection, withClient } from "../connection.js"
 import { NegativeAnswer, UsageError } from "../exit.js"
+import { standardInput } from "../nodes.js"
 import { bytes, escapeControlsInLines, print, toJson, write } from "../terminal/output.js"
 import { Standard } from "../terminal/Standard.js"
 
@@ -82,6 +83,9 @@ export const store =
     value
   }: OnKey & { readonly string: boolean; readonly ttl: Ttl; readonly value: Option.Option<string> }) =>
     Effect.gen(function* () {
+      if (Option.isNone(value) && connection.nodes === standardInput) {
+        return yield* new UsageError({ message: "the value and the nodes cannot both come from standard input" })
+      }
       const text = yield* Option.match(value, { onNone: () => input, onSome: Effect.succeed })
       const stored = string ? text : yield* parse(text)
       const result = yield* withClient(

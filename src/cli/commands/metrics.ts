@@ -1,6 +1,7 @@
 /** `ghostdb metrics`: the rows that the nodes keep, and what `top` reads from them too. */
 
 import * as Effect from "effect/Effect"
+import { between, type Row, rates } from "../../cluster/Rates.js"
 import { GhostDB } from "../../GhostDB.js"
 import { type Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
 import { allAnswered, type Connection, configuredNodes, withClient } from "../connection.js"
@@ -19,39 +20,6 @@ import {
 } from "../terminal/output.js"
 
 const sparkWidth = 32
-
-type Row = { readonly Timestamp: string }
-
-/** Milliseconds from one row to the next; `NaN` where a server writes no time that can be read. */
-const between = (before: Row, after: Row): number => Date.parse(after.Timestamp) - Date.parse(before.Timestamp)
-
-/**
- * How fast a counter grew from each row to the next, a second. A counter that has fallen began anew with a restarted
- * server. Servers write whole seconds: of the rows of one second, the first one counts. `NaN` where a time is not known.
- */
-export const rates = <R extends Row>(all: ReadonlyArray<R>, counter: (row: R) => number): ReadonlyArray<number> => {
-  const rows = all.filter((row, i) => row.Timestamp !== all[i - 1]?.Timestamp)
-  return rows.slice(1).map((row, i) => {
-    const before = rows[i] ?? row
-    const seconds = between(before, row) / 1000
-    const grown = counter(row) < counter(before) ? counter(row) : counter(row) - counter(before)
-    return seconds > 0 ? grown / seconds : Number.NaN
-  })
-}
-
-/** All requests. The v2 server counts them by command only. */
-export const requests = (row: WatchdogMetrics): number =>
-  Math.max(
-    row.TotalRequests,
-    row.GetRequests + row.PutRequests + row.AddRequests + row.DeleteRequests + row.FlushRequests
-  )
-
-/** The share of gets that found something, between the last two rows; `NaN` where there was no get. */
-export const hitRate = (rows: ReadonlyArray<WatchdogMetrics>): number => {
-  const gets = rates(rows, (row) => row.GetRequests).at(-1) ?? Number.NaN
-  const misses = rates(rows, (row) => row.CacheMiss).at(-1) ?? Number.NaN
-  return gets > 0 ? Math.max(0, 1 - misses / gets) : Number.NaN
-}
 
 /** The metrics of the live nodes. */
 export const fetchMetrics = Effect.all(

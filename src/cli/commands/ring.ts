@@ -4,8 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { GhostDB } from "../../GhostDB.js"
 import * as Ring from "../../ring/Ring.js"
-import { type Connection, nodesIn, withClient } from "../connection.js"
+import { type Connection, withClient } from "../connection.js"
 import { NoAnswer } from "../exit.js"
+import { readNodes } from "../nodes.js"
 import { bar, type Cell, outputPaint, percent, print, printTable, toJson } from "../terminal/output.js"
 
 const barWidth = 40
@@ -18,7 +19,7 @@ const nodesOf = (connection: Connection, live: boolean) =>
         (nodes) => nodes.length > 0,
         () => new NoAnswer({ message: "no node answers" })
       )
-    : nodesIn(connection.nodes)
+    : readNodes(connection.nodes, connection.timeout)
 
 /** `ghostdb ring` and `ghostdb ring KEY` */
 export const ring = ({

@@ -13,6 +13,7 @@ import * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import { hitRate, rates, requests } from "../../cluster/Rates.js"
 import * as NodesFile from "../../discovery/NodesFile.js"
 import { GhostDB } from "../../GhostDB.js"
 import type { Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
@@ -35,7 +36,7 @@ import {
   sparkline,
   table
 } from "../terminal/output.js"
-import { fetchMetrics, hitRate, rates, requests } from "./metrics.js"
+import { fetchMetrics } from "./metrics.js"
 
 /** What the view shows, at one moment. */
 export interface Snapshot {

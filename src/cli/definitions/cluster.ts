@@ -1,7 +1,7 @@
 /** The commands on the whole cluster: options and help. */
 import * as Args from "@effect/cli/Args"
 import { define, lazily } from "../define.js"
-import { connection, flag, json, key } from "../line/options.js"
+import { connection, flag, interval, json, key, probing } from "../line/options.js"
 
 /** `ghostdb flush` */
 export const flush = define({
@@ -21,12 +21,20 @@ export const flush = define({
 export const ping = define({
   name: "ping",
   arguments: "",
-  summary: "Which nodes answer",
-  details: ["Ends with 1 where some do not, and with 3 where none does."],
-  examples: ["ping", "ping --nodes https://config.example/gdb.conf --json"],
-  config: { json, connection },
+  summary: "Which nodes answer, how fast, and why the others do not",
+  details: [
+    "Ends with 1 where some do not, and with 3 where none does. The first ping of a node connects, which takes longer.",
+    "With --watch it goes on until Ctrl-C; where no terminal is, or with --json, each interval has its own table or line."
+  ],
+  examples: ["ping", "ping --watch --interval 200ms", "ping --nodes https://config.example/gdb.conf --json"],
+  config: {
+    watch: flag("watch", "go on: least, median and 99th percentile of the last pings, and how many were lost"),
+    interval,
+    json,
+    connection: probing
+  },
   run: lazily(
-    () => import("../commands/cluster.js"),
+    () => import("../commands/ping.js"),
     (_) => _.ping
   )
 })

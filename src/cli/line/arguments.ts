@@ -57,6 +57,9 @@ const choices: { readonly [setting: string]: ReadonlyArray<string> } = {
   completions: ["sh", "bash", "fish", "zsh"]
 }
 
+/** Options that may be given several times. Their values are joined by line feeds. */
+const repeatable: ReadonlySet<string> = new Set(["header", "node", "add", "remove"])
+
 const farthest = 2
 
 /** ` (did you mean …?)`, where one of the names is near. */
@@ -108,7 +111,8 @@ export const read = (
       if (value === undefined) return fail(`--${name} needs a value`)
       const allowed = choices[name]
       if (allowed !== undefined && !allowed.includes(value)) return fail(`--${name} is one of ${allowed.join(", ")}`)
-      given.set(name, value)
+      const before = given.get(name)
+      given.set(name, repeatable.has(name) && before !== undefined ? `${before}\n${value}` : value)
     } else {
       const names = shapes.flatMap(({ flags, settings }) => [...flags, ...settings])
       return fail(`unknown option --${name}${suggestion(name, names, "--")}`)

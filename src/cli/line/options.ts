@@ -27,6 +27,9 @@ export const flag = (name: string, description: string) =>
 
 /** The last TCP port. */
 export const maxPort = 65535
+const path = (name: string, description: string) =>
+  Options.text(name).pipe(Options.withPseudoName("FILE"), Options.withDescription(description), Options.optional)
+
 const replicas = setting(
   "replicas",
   "N",
@@ -35,8 +38,10 @@ const replicas = setting(
 ).pipe(Options.withDefault(defaults.replicas))
 
 const nodes = Options.text("nodes").pipe(
-  Options.withPseudoName("FILE|URL"),
-  Options.withDescription("the nodes file: one address a line (default $GHOSTDB_NODES, then ./gdb.conf)"),
+  Options.withPseudoName("NODES"),
+  Options.withDescription(
+    "a nodes file with an address a line, its URL, - for standard input, or host:port,host:port (default $GHOSTDB_NODES, then ./gdb.conf)"
+  ),
   Options.withFallbackConfig(Config.nonEmptyString("GHOSTDB_NODES")),
   Options.withDefault("./gdb.conf")
 )
@@ -57,8 +62,30 @@ export const connection = {
     `how long one command may take, retries and failovers included (default ${Duration.format(defaults.deadline)})`,
     values.duration
   ).pipe(Options.withDefault(Duration.millis(defaults.deadline))),
-  tls: flag("tls", "speak HTTPS; NODE_EXTRA_CA_CERTS names further authorities")
+  tls: flag("tls", "speak HTTPS"),
+  ca: path("ca", "speak HTTPS, and trust the certificate authorities in this PEM file"),
+  cert: path("cert", "speak HTTPS, and present the certificate in this PEM file; with --key"),
+  key: path("key", "the private key of --cert"),
+  insecure: flag("insecure", "speak HTTPS, and trust any certificate"),
+  header: Options.text("header").pipe(
+    Options.withPseudoName("HEADER"),
+    Options.withDescription("a header of each request, such as 'X-Tenant: a'; may be given several times"),
+    Options.optional
+  )
 }
+
+/** {@link connection} of the commands that probe nodes, where the timeout is each node's. */
+export const probing = {
+  ...connection,
+  timeout: setting("timeout", "TIME", "how long a node may take to answer (default 1s)", values.duration).pipe(
+    Options.withDefault(Duration.seconds(1))
+  )
+}
+
+/** `--interval` */
+export const interval = setting("interval", "TIME", "how often each node is asked (default 1s)", values.duration).pipe(
+  Options.withDefault(Duration.seconds(1))
+)
 
 /** `--json` */
 export const json = flag("json", "one JSON document on standard output")

@@ -12,11 +12,17 @@ export interface Sink {
 /** What the commands use of `process.stdin`. */
 export type Source = NodeJS.ReadableStream & { readonly isTTY?: boolean | undefined }
 
-/** The streams that a command reads and writes. Default: those of the process. */
+/** The streams that a command reads and writes, and the environment that says how. Default: those of the process. */
 export class Standard extends Context.Reference<Standard>()("effect-ghostdb/cli/Standard", {
-  defaultValue: (): { readonly input: Source; readonly output: Sink; readonly error: Sink } => ({
+  defaultValue: (): {
+    readonly input: Source
+    readonly output: Sink
+    readonly error: Sink
+    readonly env: Readonly<Record<string, string | undefined>>
+  } => ({
     input: process.stdin,
     output: process.stdout,
-    error: process.stderr
+    error: process.stderr,
+    env: process.env
   })
 }) {}

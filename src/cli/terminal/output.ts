@@ -53,7 +53,9 @@ export const painter = (colour: boolean): Paint =>
   colour ? (style, text) => `\u001b[${codes[style]}m${text}\u001b[0m` : (_, text) => text
 
 /** The colours of standard output. */
-export const outputPaint: Effect.Effect<Paint> = Effect.map(Standard, ({ output }) => painter(hasColour(output)))
+export const outputPaint: Effect.Effect<Paint> = Effect.map(Standard, ({ env, output }) =>
+  painter(hasColour(output, env))
+)
 
 // Tables
 
@@ -156,6 +158,9 @@ export const bytes = (value: number | undefined): string => {
 /** A latency, given in nanoseconds. */
 export const latency = (nanos: number): string =>
   nanos < 1e6 ? `${Math.round(nanos / 1e3)} µs` : nanos < 1e9 ? `${(nanos / 1e6).toFixed(2)} ms` : span(nanos / 1e6)
+
+/** A latency, given in milliseconds, which may be `NaN`. */
+export const milliseconds = (millis: number): string => (Number.isNaN(millis) ? "-" : latency(millis * 1e6))
 
 /** A time span in its two largest units, given in milliseconds. */
 export const span = (millis: number): string => {
