@@ -2,21 +2,29 @@
 
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
 import * as Client from "./client/Client.js"
-import type { GhostDB } from "./GhostDB.js"
+import { GhostDB } from "./GhostDB.js"
 import type { Dialect } from "./model/Dialect.js"
-import { stringOf, textOf, withheld } from "./model/Exchange.js"
+import { type Reply, stringOf, textOf, withheld } from "./model/Exchange.js"
 import { defaults, type GhostDBOptions } from "./model/GhostDBConfig.js"
 import type { Fault } from "./model/GhostDBError.js"
+import type { GhostDBService } from "./model/GhostDBService.js"
 import { parseAddress } from "./model/NodeAddress.js"
 import * as CacheNode from "./server/CacheNode.js"
+import * as FaultInjection from "./server/FaultInjection.js"
 import * as RaftGroup from "./server/RaftGroup.js"
 import * as InFlight from "./transport/InFlight.js"
-import { Transport } from "./transport/Transport.js"
+import { type Connections, Transport, type TransportSettings } from "./transport/Transport.js"
+
+export type { InjectOptions, NodeFault } from "./server/FaultInjection.js"
 
 /**
  * What a {@link TestCluster} is made of. Its `raft` nodes are the members of one simulated raft cluster. The first of them
@@ -31,43 +39,179 @@ export interface TestClusterOptions
   readonly client?: Omit<GhostDBOptions, "requireLive">
 }
 
-/** The nodes behind a {@link TestCluster}. An address that is not among them is a defect. */
+/**
+ * The nodes behind a {@link TestCluster}. An address that is not among them is a defect.
+ *
+ * Faults are injected between the clients and a node (`inject`), and between the members of a raft cluster (`cut`,
+ * `partition`, `lag`). They last until they are healed, whether the node runs or not, and take their time from the Effect
+ * `Clock`: with `TestClock`, a hanging node costs no waiting.
+ */
 export interface TestClusterService {
   /** The addresses, in the order of the ring. */
   readonly nodes: ReadonlyArray<string>
-  /** The node refuses connections from now on, as a process that has ended. */
+  /** The node refuses connections from now on, as a process that has ended; requests under way on it fail with `Reset`. */
   readonly stop: (node: string) => Effect.Effect<void>
   /**
-   * The node answers again, empty as after a restart unless `keep` is set. With a `dialect` other than its own it is a new
-   * node in its place, as after an upgrade.
+   * The node answers again, empty as after a restart unless `keep` is set. A node that runs is restarted. With a `dialect`
+   * other than its own it is a new node in its place, as after an upgrade.
    */
   readonly start: (
     node: string,
     options?: { readonly keep?: boolean; readonly dialect?: Dialect }
   ) => Effect.Effect<void>
+  /**
+   * From now on, requests to the node meet this fault: all, or those of one command, or the next few. Gives the effect that
+   * takes the fault back. Of several faults the last one counts, and latencies add up.
+   *
+   * @example
+   * import { Effect } from "effect"
+   * import { TestCluster } from "effect-ghostdb"
+   *
+   * const program = Effect.gen(function* () {
+   *   const cluster = yield* TestCluster
+   *   yield* cluster.inject("node-1", "loseReply", { command: "add", times: 1 })
+   *   yield* cluster.inject("node-2", { latency: "50 millis" })
+   *   yield* cluster.inject("node-2", { reply: "<html>" }, { command: ["get", "put"] })
+   *   const heal = yield* cluster.inject("node-3", "hang")
+   *   // …
+   *   yield* heal // node-3 alone
+   *   yield* cluster.heal() // all nodes
+   * })
+   */
+  readonly inject: (
+    node: string,
+    fault: FaultInjection.NodeFault,
+    options?: FaultInjection.InjectOptions
+  ) => Effect.Effect<Effect.Effect<void>>
+  /** {@link inject} for as long as the scope is open. */
+  readonly injectScoped: (
+    node: string,
+    fault: FaultInjection.NodeFault,
+    options?: FaultInjection.InjectOptions
+  ) => Effect.Effect<void, never, Scope.Scope>
+  /** Takes back all that was injected, cut, partitioned or made to lag: of one node, or of all. Stopped nodes stay so. */
+  readonly heal: (node?: string) => Effect.Effect<void>
+  /** Messages of one raft node no longer reach the other; the other direction stays as it is. Clients reach both. */
+  readonly cut: (from: string, to: string) => Effect.Effect<void>
+  /**
+   * Cuts these raft nodes off from the others, in both directions; clients reach all of them. A leader among the smaller
+   * part takes itself for the leader until its `leaseTime` is over.
+   */
+  readonly partition: (nodes: ReadonlyArray<string>) => Effect.Effect<void>
+  /** The raft node applies writes that much later than the `replicationDelay`, from the next write on. */
+  readonly lag: (node: string, delay: Duration.DurationInput) => Effect.Effect<void>
   /** The node itself: its entries, and the requests it has had. */
   readonly node: (node: string) => Effect.Effect<CacheNode.CacheNode>
   /** The node that leads the raft cluster; none while there is no leader, and where no node is of that dialect. */
   readonly leader: Effect.Effect<Option.Option<string>>
   /** The raft cluster's leader becomes a follower, and after the election time another node leads. */
   readonly stepDown: Effect.Effect<void>
+  /** A further client of the nodes, as of another process, until the scope closes. */
+  readonly client: (options?: Omit<GhostDBOptions, "requireLive">) => Effect.Effect<GhostDBService, never, Scope.Scope>
 }
 
-const makeCluster = Effect.fnUntraced(function* (
+interface Member {
+  node: CacheNode.CacheNode
+  running: boolean
+  /** Fails when the node's process ends. */
+  ended: Deferred.Deferred<never, Fault>
+}
+
+const refused: Fault = { reason: "Refused", detail: "the node is stopped" }
+
+const broken: Fault = { reason: "Reset", detail: "the connection broke" }
+
+const carriesOut = (fault: FaultInjection.Encounter["fault"]): boolean =>
+  fault === undefined || fault === "loseReply" || fault === "resetReply"
+
+/** What arrives at the client of a request that meets a fault, where `reply` is what the node answered if it did. */
+const arriving = (fault: FaultInjection.Encounter["fault"], reply: Reply): Effect.Effect<Reply, Fault> => {
+  switch (fault) {
+    case undefined:
+      return Effect.succeed(reply)
+    case "refuse":
+      return Effect.fail({ reason: "Refused", detail: "connections are refused" })
+    case "hang":
+    case "loseReply":
+      return Effect.never
+    case "reset":
+    case "resetReply":
+      return Effect.fail(broken)
+    default:
+      return Effect.succeed({ status: fault.status ?? 200, body: fault.reply })
+  }
+}
+
+/** A request that meets a fault. */
+const postThrough = (
+  { fault, latency }: FaultInjection.Encounter,
+  found: Member,
+  request: Effect.Effect<Reply>,
+  cluster: Scope.Scope
+): Effect.Effect<Reply, Fault> => {
+  const { ended } = found
+  const carriedOut = carriesOut(fault) ? request : Effect.succeed(withheld)
+  const delivered: Effect.Effect<Reply, Fault> =
+    latency === 0
+      ? carriedOut
+      : Effect.sleep(latency).pipe(
+          Effect.zipRight(Deferred.poll(ended)),
+          Effect.flatMap(Option.match({ onNone: () => carriedOut, onSome: (end) => end })),
+          // It is on its way: whoever gives up meanwhile does not call it back.
+          Effect.interruptible,
+          Effect.forkIn(cluster),
+          Effect.flatMap(Fiber.join)
+        )
+  return Effect.raceFirst(
+    Effect.flatMap(delivered, (reply) => arriving(fault, reply)),
+    Deferred.await(ended)
+  )
+}
+
+/** Members by their addresses; any other address is a defect. */
+type Members = (address: string) => Effect.Effect<Member>
+
+/** One client's connections to nodes in memory. A request that meets no fault is answered at once. */
+const connect = (member: Members, faults: FaultInjection.FaultInjection, cluster: Scope.Scope) =>
+  Effect.fnUntraced(function* ({ attemptTimeout }: TransportSettings) {
+    const inFlight = yield* InFlight.make
+    const timedOut = (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${attemptTimeout} ms` })
+    const connections: Connections = {
+      post: (address, command, body, deadline) =>
+        Effect.flatMap(member(address), (found) => {
+          if (!found.running) return Effect.fail(refused)
+          const text = textOf(body)
+          if (text === undefined) return Effect.succeed(withheld)
+          const request = Effect.suspend(() => found.node.handle(command, stringOf(text)))
+          const encounter = faults.meet(address, command)
+          if (encounter === undefined) return request
+          const reply = Effect.timeoutFail(postThrough(encounter, found, request, cluster), {
+            duration: attemptTimeout,
+            onTimeout: timedOut
+          })
+          return inFlight.run(address, reply, deadline)
+        }),
+      interrupt: inFlight.interrupt,
+      release: inFlight.interrupt
+    }
+    return connections
+  })
+
+/** The nodes of a cluster, and what stops and starts them. */
+const makeMembers = Effect.fnUntraced(function* (
   addresses: ReadonlyArray<string>,
-  { electionTime, replicationDelay, ...options }: Omit<TestClusterOptions, "nodes" | "client">
+  raftGroup: RaftGroup.RaftGroup,
+  options: Omit<CacheNode.CacheNodeOptions, "raftGroup" | "raftHost">
 ) {
-  const raftGroup = yield* RaftGroup.make({ electionTime, replicationDelay })
   const makeNode = (address: string, dialect: Dialect | undefined) =>
     CacheNode.make({ ...options, dialect, raftGroup, raftHost: parseAddress(address, defaults.port).host })
-  const members = new Map<string, { node: CacheNode.CacheNode; running: boolean }>()
+  const members = new Map<string, Member>()
   for (const address of addresses) {
-    members.set(address, { node: yield* makeNode(address, options.dialect), running: true })
+    const node = yield* makeNode(address, options.dialect)
+    members.set(address, { node, running: true, ended: yield* Deferred.make<never, Fault>() })
   }
 
-  const nodes = [...members.keys()]
-
-  const member = (address: string) =>
+  const member: Members = (address) =>
     Effect.suspend(() => {
       const found = members.get(address)
       return found === undefined
@@ -75,48 +219,89 @@ const makeCluster = Effect.fnUntraced(function* (
         : Effect.succeed(found)
     })
 
-  const refused: Fault = { reason: "Refused", detail: "the node is stopped" }
-  const transport: Context.Tag.Service<Transport> = {
-    connect: () =>
-      Effect.map(InFlight.make, (inFlight) => ({
-        post: (address, command, body, deadline) =>
-          Effect.flatMap(member(address), ({ node, running }) => {
-            if (!running) return Effect.fail(refused)
-            const text = textOf(body)
-            return text === undefined
-              ? Effect.succeed(withheld)
-              : inFlight.run(address, node.handle(command, stringOf(text)), deadline)
-          }),
-        interrupt: inFlight.interrupt,
-        release: () => Effect.void
-      }))
-  }
+  const end = Effect.fnUntraced(function* (found: Member) {
+    const { ended } = found
+    found.ended = yield* Deferred.make<never, Fault>()
+    yield* Deferred.fail(ended, broken)
+  })
+
+  const stop: TestClusterService["stop"] = Effect.fnUntraced(function* (address) {
+    const found = yield* member(address)
+    found.running = false
+    yield* found.node.stop
+    yield* end(found)
+  })
+
+  const start: TestClusterService["start"] = Effect.fnUntraced(function* (address, { dialect, keep = false } = {}) {
+    const found = yield* member(address)
+    const isReplaced = dialect !== undefined && dialect !== found.node.dialect
+    if (isReplaced) {
+      yield* found.node.leave
+      found.node = yield* makeNode(address, dialect)
+    } else {
+      yield* found.node.start({ keep })
+    }
+    if (found.running && (isReplaced || !keep)) yield* end(found)
+    found.running = true
+  })
+
+  return { nodes: [...members.keys()], member, stop, start }
+})
+
+const makeCluster = Effect.fnUntraced(function* (
+  addresses: ReadonlyArray<string>,
+  { electionTime, leaseTime, replicationDelay, ...options }: Omit<TestClusterOptions, "nodes" | "client">
+) {
+  const raftGroup = yield* RaftGroup.make({ electionTime, leaseTime, replicationDelay })
+  const { member, nodes, start, stop } = yield* makeMembers(addresses, raftGroup, options)
+  const faults = FaultInjection.make()
+  const transport = { connect: connect(member, faults, yield* Effect.scope) }
+
+  const raftAddress = (address: string): Effect.Effect<string> =>
+    Effect.flatMap(member(address), ({ node }) =>
+      node.raftAddress === undefined
+        ? Effect.die(new Cause.IllegalArgumentException(`${JSON.stringify(address)} is no raft node`))
+        : Effect.succeed(node.raftAddress)
+    )
+
+  const inject: TestClusterService["inject"] = (address, fault, options) =>
+    Effect.map(member(address), () => {
+      const heal = faults.inject(address, fault, options)
+      return Effect.sync(heal)
+    })
 
   const cluster: TestClusterService = {
     nodes,
-    stop: (address) =>
-      Effect.flatMap(member(address), (found) => {
-        found.running = false
-        return found.node.stop
+    stop,
+    start,
+    inject,
+    injectScoped: (address, fault, options) => Effect.acquireRelease(inject(address, fault, options), (heal) => heal),
+    heal: (address) =>
+      Effect.suspend(() => {
+        faults.heal(address)
+        return address === undefined
+          ? raftGroup.heal()
+          : Effect.flatMap(member(address), ({ node }) =>
+              node.raftAddress === undefined ? Effect.void : raftGroup.heal(node.raftAddress)
+            )
       }),
-    start: Effect.fnUntraced(function* (address, { dialect, keep } = {}) {
-      const found = yield* member(address)
-      if (dialect === undefined || dialect === found.node.dialect) yield* found.node.start({ keep })
-      else {
-        yield* found.node.leave
-        found.node = yield* makeNode(address, dialect)
-      }
-      found.running = true
-    }),
+    cut: (from, to) => Effect.flatMap(Effect.zip(raftAddress(from), raftAddress(to)), ([a, b]) => raftGroup.cut(a, b)),
+    partition: (nodes) => Effect.flatMap(Effect.forEach(nodes, raftAddress), raftGroup.partition),
+    lag: (address, delay) => Effect.flatMap(raftAddress(address), (member) => raftGroup.lag(member, delay)),
     node: (address) => Effect.map(member(address), ({ node }) => node),
     leader: Effect.findFirst(nodes, (address) => Effect.flatMap(member(address), ({ node }) => node.isLeader)),
-    stepDown: raftGroup.stepDown
+    stepDown: raftGroup.stepDown,
+    client: (options) =>
+      Client.make({ retry: Schedule.stop, ...options, nodes }).pipe(
+        Effect.provideService(Transport, transport),
+        Effect.orDie
+      )
   }
-  return { cluster, transport }
+  return cluster
 })
 
 /**
- * A cluster in memory that a test can stop, start and look into.
+ * A cluster in memory that a test can stop, start, disturb and look into.
  *
  * @example
  * import { Effect } from "effect"
@@ -126,25 +311,22 @@ const makeCluster = Effect.fnUntraced(function* (
  *   const cluster = yield* TestCluster
  *   yield* cluster.stop("node-1")
  *   yield* GhostDB.put("key", "value") // goes to the next live node
+ *   yield* cluster.inject("node-2", "hang", { command: "get" })
+ *   yield* cluster.inject("node-3", { latency: "2 seconds" })
  * }).pipe(Effect.provide(TestCluster.layer({ nodes: 3 })))
  */
 export class TestCluster extends Context.Tag("effect-ghostdb/TestCluster")<TestCluster, TestClusterService>() {
   /** A client and its nodes. Entries expire exactly, by the Effect `Clock`: `TestClock` moves them. */
   static layer({ client, nodes = 3, ...options }: TestClusterOptions = {}): Layer.Layer<GhostDB | TestCluster> {
     const addresses = typeof nodes === "number" ? Array.from({ length: nodes }, (_, i) => `node-${i + 1}`) : nodes
-    return Layer.unwrapScoped(
-      Effect.map(makeCluster(addresses, options), ({ cluster, transport }) =>
-        Layer.merge(
-          Client.layer({ retry: Schedule.stop, ...client, nodes: addresses }).pipe(
-            Layer.provide(Layer.succeed(Transport, transport)),
-            Layer.orDie
-          ),
-          Layer.succeed(TestCluster, cluster)
-        )
-      )
+    return Layer.scopedContext(
+      Effect.gen(function* () {
+        const cluster = yield* makeCluster(addresses, options)
+        return Context.make(TestCluster, cluster).pipe(Context.add(GhostDB, yield* cluster.client(client)))
+      })
     )
   }
 }
 
-/** Three nodes in memory. {@link TestCluster} gives a hold of them. */
+/** Three nodes in memory. {@link TestCluster} gives access to them. */
 export const GhostDBTest: Layer.Layer<GhostDB> = Layer.map(TestCluster.layer(), Context.omit(TestCluster))

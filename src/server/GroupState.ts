@@ -161,8 +161,9 @@ export const catchUp = (state: GroupState): readonly [GroupState, ReadonlyArray<
     if (!member.up || member.address === leader) return member
     const sources = state.members.filter(({ address }) => reaches(state, address, member.address))
     const source =
-      sources.find(({ address }) => address === leader) ??
-      sources.reduce((most, other) => (isBehind(most.held, other.held) ? other : most), member)
+      leader === undefined
+        ? sources.reduce((most, other) => (isBehind(most.held, other.held) ? other : most), member)
+        : (sources.find(({ address }) => address === leader) ?? member)
     if (source.held.term === member.held.term && source.held.index === member.held.index) return member
     transfers.push({ from: source.address, to: member.address })
     const believesUntil = source.address === leader ? 0 : member.believesUntil
@@ -220,12 +221,8 @@ export const start = (state: GroupState, address: string, keep: boolean): GroupS
 
 /** It is no member any more. */
 export const leave = (state: GroupState, address: string): GroupState => {
-  const stopped = stop(state, address)
-  return {
-    ...stopped,
-    members: stopped.members.filter((member) => member.address !== address),
-    cuts: new Set([...stopped.cuts].filter((direction) => !direction.split(">").includes(address)))
-  }
+  const gone = heal(stop(state, address), address)
+  return { ...gone, members: gone.members.filter((member) => member.address !== address) }
 }
 
 /** The leader becomes a follower. */
@@ -261,5 +258,11 @@ export const partition = (state: GroupState, side: ReadonlyArray<string>): Group
   ])
 })
 
-/** All messages pass again. */
-export const heal = (state: GroupState): GroupState => ({ ...state, cuts: new Set() })
+/** All messages pass again: all between all members, or those of one member. */
+export const heal = (state: GroupState, address?: string): GroupState => ({
+  ...state,
+  cuts:
+    address === undefined
+      ? new Set()
+      : new Set([...state.cuts].filter((direction) => !direction.split(">").includes(address)))
+})

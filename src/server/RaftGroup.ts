@@ -48,8 +48,11 @@ export interface RaftGroup {
   readonly partition: (members: ReadonlyArray<string>) => Effect.Effect<void>
   /** The member applies writes that much later than the `replicationDelay`, from the next write on. */
   readonly lag: (member: string, delay: Duration.DurationInput) => Effect.Effect<void>
-  /** All members reach each other again, and none lags. Those who were cut off catch up. */
-  readonly heal: Effect.Effect<void>
+  /**
+   * All members reach each other again, and none lags; with a member, all that concerns that one. Those who were cut off
+   * catch up.
+   */
+  readonly heal: (member?: string) => Effect.Effect<void>
   /** @internal The node whose entries these are becomes a member, up and with all that the others hold. */
   readonly join: (entries: CacheEntries, host: string, now: number) => Membership
 }
@@ -87,7 +90,7 @@ export interface Membership {
  *   const [leader = ""] = yield* raftGroup.members
  *   yield* raftGroup.partition([leader]) // the others elect a leader; the old one serves stale reads
  *   yield* Effect.sleep("5 seconds")
- *   yield* raftGroup.heal
+ *   yield* raftGroup.heal()
  *   return servers
  * }).pipe(Effect.scoped)
  */
@@ -125,10 +128,12 @@ export const make = (options: RaftGroupOptions = {}): Effect.Effect<RaftGroup> =
           change((state) => GroupState.partition(state, members))
         ),
       lag: (member, delay) => Effect.map(known(member), () => void group.lags.set(member, Duration.toMillis(delay))),
-      heal: Effect.suspend(() => {
-        group.lags.clear()
-        return change(GroupState.heal)
-      }),
+      heal: (member) =>
+        Effect.suspend(() => {
+          if (member === undefined) group.lags.clear()
+          else group.lags.delete(member)
+          return change((state) => GroupState.heal(state, member))
+        }),
       join: (entries, host, now) => group.join(entries, host, now)
     }
   })
