@@ -173,8 +173,12 @@ export const owners: {
   return Array.from(found)
 })
 
-/** How many of the 2^32 hashes are, in their order, not after this one. */
-const rank = (point: number): number => {
+/**
+ * How many of the 2^32 hashes are, in their order, not after this one.
+ *
+ * @internal
+ */
+export const rank = (point: number): number => {
   const digits = point % 16
   const leftJustified = (point - digits) / 16
   if (leftJustified === 0) return 1

@@ -164,8 +164,8 @@ describe("commands on the cluster", () => {
             assert.strictEqual(code, 0)
             const shares = stdout
               .split("\n")
-              .slice(1, -1)
-              .map((line) => /^(\S+) +([\d.]+)% {2}[█▏▎▍▌▋▊▉]*$/.exec(line))
+              .slice(1, 1 + addresses.length)
+              .map((line) => /^(\S+) +([\d.]+)% {2}[\d.]+% on \S+ +[█▏▎▍▌▋▊▉]*$/.exec(line))
             assert.deepStrictEqual(
               shares.map((share) => share?.[1]),
               addresses

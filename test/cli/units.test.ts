@@ -186,7 +186,7 @@ describe("output", () => {
     assert.strictEqual(output.bar(2, 2), "██")
     assert.strictEqual(output.bar(1 / 16, 2), "▏ ")
     assert.strictEqual(output.sparkline([9, 0, 1, 2, Number.NaN, 7], 5), "▁▂▃ █")
-    assert.strictEqual(output.sparkline([100, 101, 107], 9, "least"), "▁▂█")
+    assert.strictEqual(output.sparkline([100, 101, 107], 9, { from: "least" }), "▁▂█")
     assert.strictEqual(output.sparkline([0, 0], 9), "▁▁")
     assert.strictEqual(output.sparkline([1, 2], 0), "")
   })

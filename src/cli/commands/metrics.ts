@@ -86,7 +86,7 @@ const snitchRows = (rows: ReadonlyArray<SnitchMetrics>): ReadonlyArray<ReadonlyA
         : sparkline(
             rows.map((row) => row[field]),
             sparkWidth,
-            "least"
+            { from: "least" }
           )
       const speed = speeds.at(-1)
       return [

@@ -1,65 +1,192 @@
-/** `ghostdb ring`: which node holds what. */
+/** `ghostdb ring`: which node holds what, and what a change of the nodes would do. */
 
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
-import { GhostDB } from "../../GhostDB.js"
+import * as NodesFile from "../../discovery/NodesFile.js"
 import * as Ring from "../../ring/Ring.js"
-import { type Connection, withClient } from "../connection.js"
-import { NoAnswer } from "../exit.js"
+import * as RingPlan from "../../ring/RingPlan.js"
+import { type Connection, withProbe } from "../connection.js"
+import { NoAnswer, UsageError } from "../exit.js"
 import { readNodes } from "../nodes.js"
-import { bar, type Cell, outputPaint, percent, print, printTable, toJson } from "../terminal/output.js"
+import {
+  bar,
+  type Cell,
+  type Column,
+  outputPaint,
+  percent,
+  print,
+  printNote,
+  printTable,
+  toJson
+} from "../terminal/output.js"
+import { Standard } from "../terminal/Standard.js"
 
-const barWidth = 40
-
-/** The nodes of the nodes file, with `live` those of them that answer a ping. */
-const nodesOf = (connection: Connection, live: boolean) =>
-  live
-    ? Effect.filterOrFail(
-        withClient(connection, GhostDB.ping),
-        (nodes) => nodes.length > 0,
-        () => new NoAnswer({ message: "no node answers" })
-      )
-    : readNodes(connection.nodes, connection.timeout)
-
-/** `ghostdb ring` and `ghostdb ring KEY` */
-export const ring = ({
-  connection,
-  json,
-  key,
-  live
-}: {
+/** What `ghostdb ring` is asked for. */
+export interface RingOptions {
   readonly connection: Connection
   readonly json: boolean
   readonly key: Option.Option<string>
   readonly live: boolean
-}) =>
-  Effect.gen(function* () {
-    const { replicas } = connection
-    const ring = Ring.make(yield* nodesOf(connection, live), { replicas })
-    const paint = yield* outputPaint
-    if (Option.isSome(key)) {
-      const [owner = null, next = null] = Ring.owners(ring, key.value)
-      yield* print(
-        json
-          ? toJson({ key: key.value, owner, next })
-          : `${toJson(key.value)} is on ${paint("green", owner ?? "")}; ${
-              next === null ? "no other node takes over" : `if it dies, ${paint("yellow", next)} takes over`
-            }`
+  /** Addresses, with commas or line feeds between them. */
+  readonly add: Option.Option<string>
+  readonly remove: Option.Option<string>
+}
+
+const barWidth = 40
+
+const replicasTried = [1, 10, 50, 100, 200] as const
+
+/** The nodes, with `live` those of them that answer a ping. */
+const nodesOf = (connection: Connection, live: boolean) =>
+  live
+    ? withProbe(connection, (probe, { nodes }) =>
+        Effect.gen(function* () {
+          const pongs = yield* Effect.forEach(nodes, (node) => Effect.either(probe.ping(node)), {
+            concurrency: "unbounded"
+          })
+          const raft = pongs.some((pong) => Either.isRight(pong) && pong.right.dialect === "raft")
+          const answering = nodes.filter((_, i) => Either.isRight(pongs[i]!))
+          return answering.length === 0
+            ? yield* new NoAnswer({ message: "no node answers" })
+            : { nodes: answering, raft }
+        })
       )
-      return
-    }
+    : Effect.map(readNodes(connection.nodes, connection.timeout), (nodes) => ({ nodes, raft: false }))
+
+const raftNote = "these are raft members: every node holds every key, and this is the node that a read of any node asks"
+
+const addresses = (option: string, text: Option.Option<string>) =>
+  Option.isNone(text)
+    ? Effect.succeed<ReadonlyArray<string>>([])
+    : Either.match(NodesFile.validate(text.value.split(/[,\n]/), `--${option}`), {
+        onLeft: Effect.fail,
+        onRight: ({ nodes }) => Effect.succeed(nodes)
+      })
+
+/** The ring after `--add` and `--remove`; undefined where neither is given. */
+const changed = Effect.fnUntraced(function* (ring: Ring.Ring, options: RingOptions) {
+  const [added, removed] = [yield* addresses("add", options.add), yield* addresses("remove", options.remove)]
+  if (added.length + removed.length === 0) return undefined
+  const nodes = Ring.nodes(ring)
+  const stranger = removed.find((node) => !nodes.includes(node))
+  if (stranger !== undefined)
+    return yield* new UsageError({ message: `--remove ${stranger}: it is not among the nodes` })
+  const known = added.find((node) => nodes.includes(node))
+  if (known !== undefined) return yield* new UsageError({ message: `--add ${known}: it is among the nodes already` })
+  const after = removed.reduce(
+    (ring, node) => Ring.remove(ring, node),
+    added.reduce((ring, node) => Ring.add(ring, node), ring)
+  )
+  return Ring.nodes(after).length === 0 ? yield* new UsageError({ message: "no node would be left" }) : after
+})
+
+/** `ghostdb ring` and `ghostdb ring KEY` */
+export const ring = (options: RingOptions) =>
+  Effect.gen(function* () {
+    const { nodes, raft } = yield* nodesOf(options.connection, options.live)
+    const ring = Ring.make(nodes, { replicas: options.connection.replicas })
+    const after = yield* changed(ring, options)
+    if (Option.isSome(options.key)) yield* showKey(after ?? ring, options.key.value, options.json)
+    else if (after !== undefined) yield* showChange(ring, after, options.json)
+    else yield* showShares(ring, options.json)
+    if (raft && !options.json) yield* printNote(`ghostdb: ${raftNote}`)
+  })
+
+const showKey = (ring: Ring.Ring, key: string, json: boolean) =>
+  Effect.gen(function* () {
+    const paint = yield* outputPaint
+    const [owner = null, next = null] = Ring.owners(ring, key)
+    yield* print(
+      json
+        ? toJson({ key, owner, next })
+        : `${toJson(key)} is on ${paint("green", owner ?? "")}; ${
+            next === null ? "no other node takes over" : `if it dies, ${paint("yellow", next)} takes over`
+          }`
+    )
+  })
+
+const times = (ratio: number): string => `${ratio.toFixed(2)}x`
+
+const barOf = (fraction: number) =>
+  Effect.map(Standard, ({ env }): Cell => ({ text: bar(fraction, barWidth, env).trimEnd(), style: "cyan" }))
+
+const showShares = (ring: Ring.Ring, json: boolean) =>
+  Effect.gen(function* () {
+    const nodes = Ring.nodes(ring)
     const shares = [...Ring.shares(ring)]
+    const deaths = new Map(nodes.map((node) => [node, RingPlan.death(ring, node)]))
+    const evenness = RingPlan.evenness(
+      nodes,
+      [...new Set([...replicasTried, ring.replicas])].sort((a, b) => a - b)
+    )
+    if (json) {
+      return yield* print(
+        toJson({
+          replicas: ring.replicas,
+          maxOverMean: RingPlan.imbalance(ring),
+          nodes: shares.map(([node, share]) => ({ node, share, onDeath: deaths.get(node) })),
+          evenness
+        })
+      )
+    }
     const largest = Math.max(...shares.map(([, share]) => share))
-    yield* json
-      ? print(toJson({ replicas, nodes: shares.map(([node, share]) => ({ node, share })) }))
-      : printTable(
-          [{ title: "NODE" }, { title: "SHARE", align: "right" }, { title: "" }],
-          shares.map(
-            ([node, share]): ReadonlyArray<Cell> => [
-              node,
-              percent(share),
-              { text: bar(share / largest, barWidth).trimEnd(), style: "cyan" }
-            ]
-          )
-        )
+    const rows = yield* Effect.forEach(shares, ([node, share]) =>
+      Effect.map(barOf(share / largest), (bar): ReadonlyArray<Cell> => {
+        const busiest = deaths.get(node)?.busiest
+        const load = busiest === undefined ? "" : `${percent(busiest.share)} on ${busiest.node}`
+        return [node, percent(share), load, bar]
+      })
+    )
+    const columns: ReadonlyArray<Column> = [
+      { title: "NODE" },
+      { title: "SHARE", align: "right" },
+      { title: "IF IT DIES, AT MOST" },
+      { title: "" }
+    ]
+    yield* printTable(columns, rows)
+    if (nodes.length === 1) return
+    yield* print(`\nThe largest share is ${times(RingPlan.imbalance(ring))} the mean. With other --replicas:`)
+    yield* printTable(
+      ["REPLICAS", "SMALLEST", "LARGEST", "MAX/MEAN"].map((title) => ({ title, align: "right" as const })),
+      evenness.map((one): ReadonlyArray<Cell> => {
+        const style = one.replicas === ring.replicas ? "bold" : "dim"
+        const texts = [String(one.replicas), percent(one.smallest), percent(one.largest), times(one.imbalance)]
+        return texts.map((text) => ({ text, style }))
+      })
+    )
+    yield* print("All clients of a cluster must use the same number: a change of it moves most keys.")
+  })
+
+const showChange = (before: Ring.Ring, after: Ring.Ring, json: boolean) =>
+  Effect.gen(function* () {
+    const change = RingPlan.compare(before, after)
+    if (json) {
+      return yield* print(
+        toJson({
+          replicas: before.replicas,
+          ...change,
+          maxOverMean: { before: RingPlan.imbalance(before), after: RingPlan.imbalance(after) }
+        })
+      )
+    }
+    const right = (title: string): Column => ({ title, align: "right" })
+    yield* printTable(
+      [{ title: "NODE" }, right("BEFORE"), right("AFTER")],
+      change.shares.map(
+        ({ after, before, node }): ReadonlyArray<Cell> => [
+          node,
+          before === 0 ? "-" : percent(before),
+          after === 0 ? "-" : { text: percent(after), style: after > before ? "yellow" : "dim" }
+        ]
+      )
+    )
+    yield* print(
+      `\n${percent(change.moved)} of the keys move, and are misses until they are stored again. The largest share goes from ` +
+        `${times(RingPlan.imbalance(before))} to ${times(RingPlan.imbalance(after))} the mean.`
+    )
+    yield* printTable(
+      [{ title: "FROM" }, { title: "TO" }, right("SHARE")],
+      change.moves.map(({ from, share, to }) => [from, to, percent(share)])
+    )
   })

@@ -1,7 +1,7 @@
 /** The commands on the whole cluster: options and help. */
 import * as Args from "@effect/cli/Args"
 import { define, lazily } from "../define.js"
-import { connection, flag, interval, json, key, probing } from "../line/options.js"
+import { connection, flag, interval, json, key, nodeList, probing } from "../line/options.js"
 
 /** `ghostdb flush` */
 export const flush = define({
@@ -78,15 +78,23 @@ export const metrics = define({
 export const ring = define({
   name: "ring",
   arguments: "[KEY]",
-  summary: "The share of the key space that each node has, or the owner of a key",
+  summary: "The share of the key space that each node has, the owner of a key, or what a change of the nodes does",
   details: [
-    "Computed from the nodes file: no node is asked, unless with --live. In a raft cluster every node holds every key,",
+    "Computed from the addresses: no node is asked, unless with --live. In a raft cluster every node holds every key,",
     "and this is the node that a read of any node asks."
   ],
-  examples: ["ring", "ring AMZN", "ring AMZN --live"],
+  examples: [
+    "ring",
+    "ring AMZN",
+    "ring --add 10.0.0.4",
+    "ring --remove 10.0.0.1 --add 10.0.0.4,10.0.0.5",
+    "ring --live"
+  ],
   config: {
     key: key.pipe(Args.optional),
     live: flag("live", "leave out the nodes that do not answer a ping"),
+    add: nodeList("add", "nodes to add: the shares before and after, and which keys move"),
+    remove: nodeList("remove", "nodes to take out, likewise"),
     json,
     connection
   },

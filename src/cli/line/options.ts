@@ -87,6 +87,10 @@ export const interval = setting("interval", "TIME", "how often each node is aske
   Options.withDefault(Duration.seconds(1))
 )
 
+/** Addresses: with commas between them, or the option several times. */
+export const nodeList = (name: string, description: string) =>
+  Options.text(name).pipe(Options.withPseudoName("NODE"), Options.withDescription(description), Options.optional)
+
 /** `--json` */
 export const json = flag("json", "one JSON document on standard output")
 

@@ -104,30 +104,55 @@ export const printTable = (
 
 // Pictures
 
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Whether the locale has more than ASCII: `LC_ALL`, `LC_CTYPE` or `LANG` names no other character set, or none is set. */
+export const hasUnicode = (env: Env): boolean => {
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG
+  return locale === undefined || /utf-?8/i.test(locale)
+}
+
 const eighths = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
 
 /** A bar for a fraction from 0 to 1, `width` characters long, padded. */
-export const bar = (fraction: number, width: number): string => {
-  const units = Math.round(Math.min(Math.max(fraction, 0), 1) * width * 8)
+export const bar = (fraction: number, width: number, env: Env = {}): string => {
+  const filled = Math.min(Math.max(fraction, 0), 1) * width
+  if (!hasUnicode(env)) return "#".repeat(Math.round(filled)).padEnd(width)
+  const units = Math.round(filled * 8)
   return ("█".repeat(Math.floor(units / 8)) + eighths[units % 8]).padEnd(width)
 }
 
 const levels = "▁▂▃▄▅▆▇█"
+const asciiLevels = "_.,-~=+#"
+
+/** How a {@link sparkline} is drawn. */
+export interface SparklineOptions {
+  /** The value of the lowest level. Default 0; `least` is the least of the values. */
+  readonly from?: "zero" | "least"
+  /** The value of the highest level. Default: the largest of the values. */
+  readonly high?: number
+  readonly env?: Env
+}
 
 /**
  * A sparkline of the last `width` values, from 0 or, where the values are far from it, from the least of them, to the
  * largest. A value that is not known, `NaN`, is a blank.
  */
-export const sparkline = (values: ReadonlyArray<number>, width: number, from: "zero" | "least" = "zero"): string => {
+export const sparkline = (
+  values: ReadonlyArray<number>,
+  width: number,
+  { env = {}, from = "zero", high: most }: SparklineOptions = {}
+): string => {
   const shown = width > 0 ? values.slice(-width) : []
   const known = shown.filter((value) => !Number.isNaN(value))
-  const high = Math.max(...known)
+  const high = most ?? Math.max(...known)
   const low = from === "zero" ? 0 : Math.min(...known)
+  const scale = hasUnicode(env) ? levels : asciiLevels
   return shown
     .map((value) => {
       if (Number.isNaN(value)) return " "
-      const level = high > low ? Math.round(((value - low) / (high - low)) * (levels.length - 1)) : 0
-      return levels[level]
+      const level = high > low ? Math.round(((value - low) / (high - low)) * (scale.length - 1)) : 0
+      return scale[Math.min(level, scale.length - 1)]
     })
     .join("")
 }
