@@ -179,19 +179,20 @@ const textWithin = async (limit: number, response: Response): Promise<string | u
 const inWords: ReadonlyArray<readonly [words: RegExp, reason: Fault["reason"]]> = [
   [/connection refused/i, "Refused"],
   [/dns error|failed to lookup/i, "UnknownHost"],
-  [/unreachable/i, "Unreachable"]
+  [/network is unreachable|no route to host/i, "Unreachable"]
 ]
 
-/** A `Reset` where the runtime does not tell what happened, as Workers and browsers do not: a ping finds out. */
+/** A `Reset` where the runtime does not say what happened, as Workers and browsers do not: the client's ping finds out. */
 const faultOf = (error: unknown): Fault => {
   const fault = failureOfSystemError(error)
   if (fault.detail !== "") return fault
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
-    const { message } = cause
-    const found = inWords.find(([words]) => words.test(message))
-    if (found !== undefined) return { reason: found[1], detail: "" }
+    for (const [words, reason] of inWords) {
+      const [said] = words.exec(cause.message) ?? []
+      if (said !== undefined) return { reason, detail: said }
+    }
   }
-  return fault
+  return { ...fault, detail: "fetch failed" }
 }
 
 /** Requests take turns in the order of their arrival, `limit` at a time. */
