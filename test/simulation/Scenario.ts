@@ -30,7 +30,7 @@ export type Command =
       readonly takes: number
       readonly fails: boolean
       readonly lock: boolean
-      readonly staleFor: number | undefined
+      readonly staleFor: "1 minute" | undefined
     }
 
 /** How a command is run: as it is, in an uninterruptible region, or in a finalizer. */
@@ -78,12 +78,16 @@ export type Fault = { readonly at: number; readonly until: number } & (
   | { readonly _tag: "closed" | "killed"; readonly client: string }
   | { readonly _tag: "nodes file"; readonly without: ReadonlyArray<string> }
   | { readonly _tag: "stepDown" }
+  | { readonly _tag: "raft partition"; readonly members: ReadonlyArray<string> }
+  | { readonly _tag: "raft lag"; readonly member: string; readonly delay: number }
 )
 
 /** A whole world. */
 export interface Scenario {
   readonly seed: number
   readonly replicas: number
+  /** The timing of the raft group that all raft nodes form, in milliseconds. */
+  readonly raft: { readonly electionTime: number; readonly leaseTime: number; readonly replicationDelay: number }
   readonly nodes: ReadonlyArray<{ readonly address: string; readonly dialect: Dialect }>
   readonly clients: ReadonlyArray<ClientPlan>
   readonly operations: ReadonlyArray<Operation>
@@ -135,6 +139,20 @@ const clientPlans = (random: Random.Random): ReadonlyArray<ClientPlan> =>
     }
   })
 
+/** One of three keys: with a lock, without, and with stale values. Callers of a key must agree on that. */
+const lookup = (random: Random.Random, value: string): Command => {
+  const at = random.int(1, 3)
+  return {
+    _tag: "getOrElse",
+    key: `store-${at}`,
+    value,
+    takes: random.pick([1, 20, 300]),
+    fails: random.chance(0.1),
+    lock: at === 1,
+    staleFor: at === 3 ? "1 minute" : undefined
+  }
+}
+
 const commandOf = (random: Random.Random, id: number, keys: number, scenario: Pick<Scenario, "nodes">): Command => {
   const key = `key-${random.int(1, keys)}`
   const value = `value-${id}`
@@ -145,18 +163,8 @@ const commandOf = (random: Random.Random, id: number, keys: number, scenario: Pi
     [10, () => ({ _tag: "delete", key })],
     // Keys that nothing else touches: what an add answers there is certain.
     [5, () => ({ _tag: "add", key: `fresh-${id}`, value })],
-    [
-      15,
-      () => ({
-        _tag: "getOrElse",
-        key: `store-${random.int(1, 3)}`,
-        value,
-        takes: random.pick([1, 20, 300]),
-        fails: random.chance(0.1),
-        lock: random.chance(0.5),
-        staleFor: random.chance(0.3) ? 60_000 : undefined
-      })
-    ],
+    [15, () => lookup(random, value)],
+    [2, () => ({ _tag: "delete", key: `store-${random.int(1, 3)}` })],
     [0.5, () => ({ _tag: "flush" })],
     [1, () => ({ _tag: "ping" })],
     [1, () => ({ _tag: "leader" })],
@@ -255,6 +263,16 @@ const onClient = (random: Random.Random, client: string, at: number, until: numb
   ])()
 }
 
+const onRaft = (random: Random.Random, members: ReadonlyArray<string>, at: number, until: number): Fault => {
+  const time = { at, until }
+  return random.weighted<() => Fault>([
+    [1, () => ({ ...time, _tag: "stepDown" })],
+    // Mostly one member: most of the time the others have a majority.
+    [2, () => ({ ...time, _tag: "raft partition", members: members.slice(0, random.pick([1, 1, 2])) })],
+    [1, () => ({ ...time, _tag: "raft lag", member: random.pick(members), delay: random.pick([100, 2000]) })]
+  ])()
+}
+
 const faultsOf = (
   seed: number,
   nodes: Scenario["nodes"],
@@ -262,6 +280,7 @@ const faultsOf = (
   healedAt: number
 ): ReadonlyArray<Fault> => {
   const random = Random.make(seed, "faults")
+  const members = nodes.filter(({ dialect }) => dialect === "raft").map(({ address }) => address)
   return Array.from(
     {
       length: random.weighted<number>([
@@ -289,7 +308,7 @@ const faultsOf = (
             without: nodes.slice(1).flatMap((node) => (random.chance(0.5) ? [node.address] : []))
           })
         ],
-        [nodes.some((node) => node.dialect === "raft") ? 2 : 0, () => ({ _tag: "stepDown", at, until })]
+        [members.length > 0 ? 4 : 0, () => onRaft(random, members, at, until)]
       ])()
     }
   )
@@ -328,6 +347,11 @@ export const generate = (seed: number): Scenario => {
   return {
     seed,
     replicas: random.pick([1, 1, 20]),
+    raft: {
+      electionTime: random.pick([100, 1000]),
+      leaseTime: random.pick([0, 500, 3000]),
+      replicationDelay: random.pick([0, 20, 200])
+    },
     nodes,
     clients,
     operations,

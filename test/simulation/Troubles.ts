@@ -53,6 +53,9 @@ const troublesOf = (fault: Fault, { clients, faults }: Scenario): ReadonlyArray<
       return [{ ...during, node: fault.node, client: fault.client, reasons: [...silent, ...broken] }]
     case "lossy":
       return [{ ...during, node: fault.node, client: fault.client, reasons: broken }]
+    case "nodes file":
+      // The connections to a node that has left are closed; each client reads the file a little later.
+      return fault.without.map((node) => ({ ...during, until: fault.until + 200, node, reasons: broken }))
     default:
       return []
   }

@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -52,7 +53,10 @@ export interface Run {
   readonly client: string
   readonly key: string
   readonly value: string
+  readonly lock: boolean
   readonly began: number
+  /** Whether it has given the value. */
+  succeeded: boolean
   ended: number | undefined
 }
 
@@ -139,7 +143,13 @@ class Member {
       metrics: false,
       revive
     }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
-    const layer = plan.nearCache === undefined ? client : Layer.provide(NearCache.layer(plan.nearCache), client)
+    const layer =
+      plan.nearCache === undefined
+        ? client
+        : Layer.provide(
+            NearCache.layer({ capacity: plan.nearCache.capacity, ttl: Duration.millis(plan.nearCache.ttl) }),
+            client
+          )
     const built = Layer.buildWithScope(layer, this.scope).pipe(
       Effect.tap((context) =>
         Effect.sync(() => {
@@ -197,6 +207,7 @@ class World {
   readonly network: Network
   readonly random: Random.Random
   digest = 0
+  private raftFaults = 0
   /** What the nodes file leaves out at present. */
   private readonly missing: Array<ReadonlyArray<string>> = []
   private current: Process | undefined
@@ -215,7 +226,7 @@ class World {
       currentTimeMillis: Effect.sync(() => Math.floor(epoch + this.time.now))
     }
     this.runtime = Effect.runSync(Effect.scoped(Layer.toRuntime(Layer.setClock(clock))))
-    this.raftGroup = Runtime.runSync(this.runtime, RaftGroup.make({ electionTime: "1 seconds", replicationDelay: 50 }))
+    this.raftGroup = Runtime.runSync(this.runtime, RaftGroup.make(scenario.raft))
   }
 
   readonly enter = (process: Process): void => {
@@ -358,7 +369,7 @@ class World {
         const lookup =
           staleFor === undefined
             ? stores.server.getOrElse(key, compute, { lock })
-            : stores.exact.getOrElse(`exact-${key}`, compute, { lock, staleFor })
+            : stores.exact.getOrElse(key, compute, { lock, staleFor })
         return Effect.provideService(lookup, GhostDB, db)
       }
       default:
@@ -369,14 +380,23 @@ class World {
   /** The effect of a `getOrElse`, as the source of truth sees it. */
   private runOf(process: Process, command: Extract<Command, { readonly _tag: "getOrElse" }>) {
     return Effect.suspend(() => {
-      const key = command.staleFor === undefined ? command.key : `exact-${command.key}`
-      const run: Run = { client: process.name, key, value: command.value, began: this.time.now, ended: undefined }
+      const { key, lock, value } = command
+      const run: Run = {
+        client: process.name,
+        key,
+        value,
+        lock,
+        began: this.time.now,
+        succeeded: false,
+        ended: undefined
+      }
       this.runs.push(run)
       this.trace(process.name, () => `computes ${key}`)
       return Effect.sleep(command.takes).pipe(
         Effect.zipRight(command.fails ? Effect.fail(new RunFailed()) : Effect.succeed(command.value)),
-        Effect.onExit(() =>
+        Effect.onExit((exit) =>
           Effect.sync(() => {
+            run.succeeded = Exit.isSuccess(exit)
             run.ended = this.time.now
           })
         )
@@ -407,16 +427,40 @@ class World {
       const member = this.members.get(fault.client)
       return member === undefined ? undefined : this.startOnClient(fault, member)
     }
-    if (fault._tag === "stepDown") {
-      Runtime.runSync(this.runtime, this.raftGroup.stepDown)
-      this.observeLeader()
-      return undefined
-    }
+    if (fault._tag !== "nodes file") return this.startOnRaft(fault)
     this.missing.push(fault.without)
     this.tellNodes()
     return () => {
       this.missing.splice(this.missing.indexOf(fault.without), 1)
       this.tellNodes()
+    }
+  }
+
+  private startOnRaft(
+    fault: Extract<Fault, { readonly _tag: "stepDown" | "raft partition" | "raft lag" }>
+  ): (() => void) | undefined {
+    const { raftGroup } = this
+    const change = (effect: Effect.Effect<void>) => {
+      Runtime.runSync(this.runtime, effect)
+      this.observeLeader()
+    }
+    if (fault._tag === "stepDown") {
+      change(raftGroup.stepDown)
+      return undefined
+    }
+    const raftAddresses = (nodes: ReadonlyArray<string>) =>
+      nodes.flatMap((node) => this.nodes.get(node)?.cache.raftAddress ?? [])
+    change(
+      fault._tag === "raft partition"
+        ? raftGroup.partition(raftAddresses(fault.members))
+        : Effect.forEach(raftAddresses([fault.member]), (member) => raftGroup.lag(member, fault.delay), {
+            discard: true
+          })
+    )
+    this.raftFaults++
+    return () => {
+      this.raftFaults--
+      if (this.raftFaults === 0) change(raftGroup.heal)
     }
   }
 
