@@ -3,11 +3,13 @@
  * clock may step and differ from the others'; its monotonic clock does neither.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
-import * as Layer from "effect/Layer"
+import * as HashSet from "effect/HashSet"
 import * as Logger from "effect/Logger"
 import * as EffectRandom from "effect/Random"
 import * as Runtime from "effect/Runtime"
@@ -42,22 +44,18 @@ export class Process {
     private readonly enter: (process: Process) => void,
     log: ((line: string) => void) | undefined
   ) {
-    const logger =
-      log === undefined
-        ? Logger.none
-        : Logger.make(({ annotations, logLevel, message }) =>
-            log(`${logLevel.label} ${String(message)} ${JSON.stringify(Object.fromEntries(annotations))}`)
-          )
-    const setup = Layer.mergeAll(
-      Layer.setClock(this.clock()),
-      Layer.setRandom(EffectRandom.make(seed)),
-      Logger.replace(Logger.defaultLogger, logger),
-      Supervisor.addSupervisor(this.supervisor)
+    const logger = Logger.make(({ annotations, logLevel, message }) =>
+      log?.(`${logLevel.label} ${String(message)} ${JSON.stringify(Object.fromEntries(annotations))}`)
     )
-    this.runtime = Runtime.setFiberRef(
-      Effect.runSync(Effect.scoped(Layer.toRuntime(setup))),
-      FiberRef.currentScheduler,
-      time.scheduler
+    const services = DefaultServices.liveServices.pipe(
+      Context.add(Clock.Clock, this.clock()),
+      Context.add(EffectRandom.Random, EffectRandom.make(seed))
+    )
+    this.runtime = Runtime.defaultRuntime.pipe(
+      Runtime.setFiberRef(DefaultServices.currentServices, services),
+      Runtime.setFiberRef(FiberRef.currentScheduler, time.scheduler),
+      Runtime.setFiberRef(FiberRef.currentLoggers, log === undefined ? HashSet.empty() : HashSet.make(logger)),
+      Runtime.setFiberRef(FiberRef.currentSupervisor, this.supervisor)
     )
   }
 

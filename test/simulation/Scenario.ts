@@ -124,7 +124,7 @@ const places = (random: Random.Random): Scenario["nodes"] => {
 }
 
 const clientPlans = (random: Random.Random): ReadonlyArray<ClientPlan> =>
-  Array.from({ length: random.int(1, 5) }, (_, i) => {
+  Array.from({ length: random.pick([1, 1, 1, 2, 2, 3, 3, 4, 5]) }, (_, i) => {
     const attemptTimeout = random.pick([200, 500, 1000])
     return {
       name: `client-${i + 1}`,
@@ -199,7 +199,7 @@ const operationsOf = (
       healed: false
     })
   }
-  const pace = random.pick([100, 300, 800])
+  const pace = random.pick([30, 100, 300])
   for (let at = startsAt; at < startsAt + span; at += random.between(0, 2 * pace)) {
     const together = random.chance(0.1) ? 5 : 1
     for (let i = 0; i < together; i++) add(at)
@@ -337,11 +337,15 @@ export const generate = (seed: number): Scenario => {
   const random = Random.make(seed, "world")
   const nodes = places(random)
   const clients = clientPlans(random)
-  const span = random.pick([1000, 2000, 5000])
+  const span = random.weighted<number>([
+    [5, 500],
+    [3, 1500],
+    [1, 5000]
+  ])
   const keys = random.int(1, 6)
   const operations: Array<Operation> = []
   for (const client of clients) operations.push(...operationsOf(seed, client, nodes, keys, span, operations.length))
-  const healedAt = span + 1000
+  const healedAt = span + 500
   const worksAt = healedAt + Math.max(...clients.map((client) => revivalTakes(client) + client.deadline)) + 1000
   operations.push(...healedOperations(clients, worksAt, operations.length))
   return {

@@ -460,7 +460,7 @@ class World {
     this.raftFaults++
     return () => {
       this.raftFaults--
-      if (this.raftFaults === 0) change(raftGroup.heal)
+      if (this.raftFaults === 0) change(raftGroup.heal())
     }
   }
 

@@ -45,8 +45,9 @@ export const aProcessComputesAKeyOnceAtATime: Invariant = (history) => {
   return groupBy(quiet, ({ client, key }) => `${client} ${key}`).flatMap(overlap)
 }
 
-/** Whether nothing at all befell the nodes, the clients and their clocks. */
-const isUneventful = ({ scenario }: History): boolean => scenario.faults.length === 0
+/** Whether nothing at all befell the nodes, the clients and their clocks, and no flush dropped a lock. */
+const isUneventful = ({ executions, scenario }: History): boolean =>
+  scenario.faults.length === 0 && executions.every(({ command }) => command !== "flush")
 
 /** Where nothing is wrong, the lock of a key lets one process of all compute it at a time. */
 export const aLockLetsOneProcessComputeAtATime: Invariant = (history) =>
