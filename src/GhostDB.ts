@@ -40,37 +40,65 @@ export interface Store<A, E extends ParseError = ParseError, R = never, X extend
 export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, GhostDBService>() {
   // Written out: the proxies of `Effect.Tag` lose generic methods.
 
-  /** @see {@link GhostDBService.get} */
+  /** The value of a key, none on a miss. A stored `null` is `Option.some(null)`. */
   static get(key: string) {
     return Effect.flatMap(GhostDB, (db) => db.get(key))
   }
-  /** @see {@link GhostDBService.put} */
+  /**
+   * Stores a value, over the one that is there. `NOT_STORED` when the request is larger than `maxRequestBytes`.
+   *
+   * A value that cannot be serialised at run time, as one with a cycle, is a defect that names the key.
+   *
+   * @param ttl whole seconds, or a Duration, or its text (`"5 minutes"`); default -1: the entry never expires
+   */
   static put<A>(key: string, value: Storable<A>, ttl?: Ttl) {
     return Effect.flatMap(GhostDB, (db) => db.put<A>(key, value, ttl))
   }
-  /** @see {@link GhostDBService.add} */
+  /**
+   * Stores a value where the key has none; `NOT_STORED` where it has.
+   *
+   * At least once: where the reply to an `add` that stored is lost, it is tried again and answers `NOT_STORED` for the
+   * caller's own value.
+   *
+   * @param ttl whole seconds, or a Duration, or its text (`"5 minutes"`); default -1: the entry never expires
+   */
   static add<A>(key: string, value: Storable<A>, ttl?: Ttl) {
     return Effect.flatMap(GhostDB, (db) => db.add<A>(key, value, ttl))
   }
-  /** @see {@link GhostDBService.delete} */
+  /** Removes a key. `NOT_FOUND` where it had no value. */
   static delete(key: string) {
     return Effect.flatMap(GhostDB, (db) => db.delete(key))
   }
-  /** @see {@link GhostDBService.flush} */
+  /**
+   * Empties every live node, for all its clients; a raft cluster through its leader. `ERR_FLUSH` when any of them did
+   * not flush.
+   */
   static readonly flush = Effect.flatMap(GhostDB, (db) => db.flush)
-  /** @see {@link GhostDBService.ping} */
+  /**
+   * Asks every configured node, the dead ones included, and lists those that answer, in the order of the nodes file.
+   * Never fails.
+   */
   static readonly ping = Effect.flatMap(GhostDB, (db) => db.ping)
-  /** @see {@link GhostDBService.nodeSize} */
+  /**
+   * The number of entries in a node; none where the node is not in the cluster or is a v1 server. Of a raft member it
+   * is its leader's number: all members hold the same.
+   */
   static nodeSize(node: string) {
     return Effect.flatMap(GhostDB, (db) => db.nodeSize(node))
   }
-  /** @see {@link GhostDBService.leader} */
+  /**
+   * The leader of a raft cluster, asked anew; none while there is none, and in clusters of v1 and v2 nodes, which have
+   * none.
+   */
   static readonly leader = Effect.flatMap(GhostDB, (db) => db.leader)
-  /** @see {@link GhostDBService.getSnitchMetrics} */
+  /** System metrics of each live node, a row per interval: memory, collections, goroutines. */
   static readonly getSnitchMetrics = Effect.flatMap(GhostDB, (db) => db.getSnitchMetrics)
-  /** @see {@link GhostDBService.getWatchdogMetrics} */
+  /**
+   * Application metrics of each live node, a row per interval: requests and their outcomes. Empty for raft nodes, which
+   * keep none.
+   */
   static readonly getWatchdogMetrics = Effect.flatMap(GhostDB, (db) => db.getWatchdogMetrics)
-  /** @see {@link GhostDBService.topology} */
+  /** The live and the dead nodes as they are, then each change. Ends with the layer's scope or its consumer. */
   static readonly topology = Stream.unwrap(Effect.map(GhostDB, (db) => db.topology))
 
   /**
@@ -133,13 +161,12 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     return Effect.flatMap(GhostDB, (db) => Effect.provideService(self, GhostDB, FailOpen.wrap(db)))
   }
 
-  /** {@link GhostDBService.get} of many keys, pipelined: each key's result, or its error. */
+  /** The values of many keys, pipelined: each key's result, or its error. */
   static getMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
     return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.get, options))
   }
   /**
-   * {@link GhostDBService.put} of many keys, pipelined: each key's result, or its error. The last of several entries of a
-   * key is stored.
+   * Stores many values, pipelined: each key's result, or its error. The last of several entries of a key is stored.
    */
   static putMany<E extends readonly [key: string, value: unknown]>(
     entries: Iterable<E & readonly [key: string, value: Storable<E[1]>]>,
@@ -149,7 +176,7 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
       Batch.forEachEntry(entries, (key, value) => db.put<E[1]>(key, value, options?.ttl), options)
     )
   }
-  /** {@link GhostDBService.delete} of many keys, pipelined: each key's result, or its error. */
+  /** Removes many keys, pipelined: each key's result, or its error. */
   static deleteMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
     return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.delete, options))
   }
