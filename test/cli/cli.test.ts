@@ -4,7 +4,7 @@ import { afterAll, assert, beforeAll, describe } from "@effect/vitest"
 import { Effect, Fiber, Schedule } from "effect"
 import { NodeServer } from "effect-ghostdb"
 import { both, cliFor, closedPort, cluster, expectEnd, fileOf, folder, live, withoutMillis } from "./scene.js"
-import { build, onTerminal, plain, type Running, session, start, until } from "./support.js"
+import { build, onTerminal, plain, type Running, session, start, startHere, until } from "./support.js"
 
 let main = ""
 let removeBuild = () => {}
@@ -330,6 +330,58 @@ describe("as a process", () => {
   )
 })
 
+describe("bench", () => {
+  live("at a rate, a server that stops for a second is in the percentiles", () =>
+    Effect.gen(function* () {
+      const file = join(folder, "frozen.conf")
+      const server = yield* start(process.execPath, [main, "serve", "--nodes", "1", "--port", "0", "--file", file])
+      yield* until("the server is there", () => server.stdout().endsWith("\n"))
+      const args = [
+        "bench",
+        "--rate",
+        "200",
+        "--seconds",
+        "5",
+        "--keys",
+        "10",
+        "--timeout",
+        "4s",
+        "--json",
+        "--nodes",
+        file
+      ]
+      const bench = yield* startHere(args)
+      yield* Effect.sleep("1 second")
+      server.child.kill("SIGSTOP")
+      yield* Effect.sleep("1 second")
+      server.child.kill("SIGCONT")
+      yield* Fiber.join(bench.fiber)
+      const { latencyMillis } = JSON.parse(bench.stdout())
+      // Of five seconds one was a standstill: those due at its beginning have waited for all of it.
+      assert.isAbove(latencyMillis.p99, 500)
+    })
+  )
+
+  live("reports what it has at Ctrl-C", () =>
+    Effect.gen(function* () {
+      const { file, servers } = yield* cluster({ nodes: 1 })
+      const args = [main, "bench", "--seconds", "60", "--keys", "10", "--json", "--nodes", file]
+      const bench = yield* start(process.execPath, args)
+      yield* Effect.repeat(servers[0]!.node.commandCounts, {
+        until: ({ get }) => get > 100,
+        schedule: Schedule.spaced("20 millis")
+      })
+      bench.child.kill("SIGINT")
+      const { code, stdout } = yield* bench.ended
+      assert.strictEqual(code, 130)
+      const { endedBy, operations } = JSON.parse(stdout)
+      assert.strictEqual(endedBy, "SIGINT")
+      assert.isAbove(operations, 100)
+      assert.strictEqual(yield* servers[0]!.node.size, 0)
+    })
+  )
+})
+
 describe("help", () => {
   live("of the program and of each command has examples and exit codes; completions are shell", () =>
     Effect.gen(function* () {
@@ -502,12 +554,15 @@ describe("on a terminal", () => {
       const bench = yield* onTerminal(process.execPath, [main, "bench", ...options], { env: { GHOSTDB_NODES: file } })
       const { exit, text } = session(yield* bench.ended)
       assert.strictEqual(exit, 0)
-      assert.match(plain(text), /█+[▏▎▍▌▋▊▉]? +\d\.\d\/1 s {2}[\d,]+ ops\/s/)
+      assert.match(plain(text), /█+[▏▎▍▌▋▊▉]? +[\d,.]+ ops\/s {2}\d\.\d s/)
       assert.match(
         plain(text),
-        /COMMAND +COUNT +OPS\/S +P50 +P99 +P999 +MAX +ERRORS\nget +[\d,]+ +[\d,]+ +[\d.]+ [µm]s/
+        /COMMAND +COUNT +OPS\/S +P50 +P90 +P99 +P999 +MAX +ERRORS\nget +[\d,]+ +[\d,]+ +[\d.]+ [µm]s/
       )
-      assert.match(plain(text), /1\.\d s, 8 in flight, values of 100 bytes, 50 keys, [\d.]+% of gets hit\n$/)
+      assert.match(
+        plain(text),
+        /1\.\d s, 8 in flight on 1 connection a node, values of 100 bytes, 50 keys \(uniform\), [\d.]+% of gets hit\n/
+      )
 
       const { code, document } = yield* json(["bench", ...options, "--seconds", "200ms"])
       assert.strictEqual(code, 0)

@@ -25,6 +25,7 @@ import {
   type Cell,
   type Column,
   count,
+  cut,
   escapeControls,
   gap,
   outputPaint,
@@ -73,16 +74,6 @@ const trend: Column = { title: "REQ/S, TREND" }
 const sum = (values: ReadonlyArray<number>): number => {
   const known = values.filter((value) => !Number.isNaN(value))
   return known.length === 0 ? Number.NaN : known.reduce((a, b) => a + b, 0)
-}
-
-/** Rows are cut at the terminal's edge, colours and all: the escape sequences take no room. */
-const cut = (line: string, width: number): string => {
-  let room = width
-  return line.replace(/\u001b\[\d*m|[\s\S]/gu, (part) => {
-    if (part.startsWith("\u001b")) return part
-    room -= 1
-    return room >= 0 ? part : ""
-  })
 }
 
 const health = ({ dead, leader, live }: Topology, node: string, at: number): Cell => {

@@ -85,12 +85,49 @@ export const bench = define({
   summary: "Puts a load on the cluster, and tells commands a second and latencies",
   details: [
     "Works on keys of its own, ghostdb-bench:…, which are stored first, removed in the end, and expire should that fail.",
-    "They take room: a node that is full evicts for them what was used least recently."
+    "They take room: a node that is full evicts for them what was used least recently.",
+    "Without --rate each command waits for one before it, and a server that stops for a second stops the load too. With",
+    "--rate commands are due at fixed times, and the latency counts from then on: what a user would have waited.",
+    "Failed commands count in the latencies. Ctrl-C ends it early, with a report. Ends with 1 where a node is dead."
   ],
-  examples: ["bench", "bench --in-flight 256 --value-size 4k --mix get=50,put=40,delete=10 --seconds 30"],
+  examples: [
+    "bench",
+    "bench --rate 2000 --warmup 5s --seconds 60 --histogram latencies.hgrm",
+    "bench --in-flight 256 --value-size 4k --mix get=50,put=40,delete=10 --distribution zipf --csv"
+  ],
   config: {
     inFlight: setting("in-flight", "N", "commands at a time (default 64)", values.whole(1, 65536)).pipe(
       Options.withDefault(64)
+    ),
+    rate: setting(
+      "rate",
+      "N",
+      "commands a second (default: as many as there can be)",
+      values.whole(1, 10_000_000)
+    ).pipe(Options.optional),
+    seconds: setting("seconds", "TIME", "how long (default 10s)", values.duration).pipe(
+      Options.withDefault(Duration.seconds(10))
+    ),
+    warmup: setting("warmup", "TIME", "how long before that, without measuring (default none)", values.duration).pipe(
+      Options.withDefault(Duration.zero)
+    ),
+    requests: setting("requests", "N", "end after so many commands", values.whole(1, 1_000_000_000)).pipe(
+      Options.optional
+    ),
+    mix: setting(
+      "mix",
+      "WEIGHTS",
+      "how often which command: get, put, add, delete (default get=80,put=20)",
+      values.mix
+    ).pipe(Options.withDefault<values.Mix>({ get: 80, put: 20, add: 0, delete: 0 })),
+    keys: setting("keys", "N", "how many keys (default 1000)", values.whole(1, maxCount)).pipe(
+      Options.withDefault(1000)
+    ),
+    distribution: Options.choice("distribution", ["uniform", "zipf", "gaussian"]).pipe(
+      Options.withDescription(
+        "how often which key: all alike, few of them most often, or those in the middle (default uniform)"
+      ),
+      Options.withDefault("uniform" as const)
     ),
     valueSize: setting(
       "value-size",
@@ -98,23 +135,21 @@ export const bench = define({
       "the size of a value: 100, 4k, 1m (default 100)",
       values.size(maxValueSize)
     ).pipe(Options.withDefault(100)),
-    mix: setting(
-      "mix",
-      "WEIGHTS",
-      "how often which command: get, put, add, delete (default get=80,put=20)",
-      values.mix
-    ).pipe(Options.withDefault<values.Mix>({ get: 80, put: 20, add: 0, delete: 0 })),
-    seconds: setting("seconds", "TIME", "how long (default 10s)", values.duration).pipe(
-      Options.withDefault(Duration.seconds(10))
+    connections: setting("connections", "N", "connections to each node (default 1)", values.whole(1, 1024)).pipe(
+      Options.withDefault(1)
     ),
-    keys: setting("keys", "N", "how many keys (default 1000)", values.whole(1, maxCount)).pipe(
-      Options.withDefault(1000)
+    histogram: Options.text("histogram").pipe(
+      Options.withPseudoName("FILE"),
+      Options.withDescription("write the latencies to a file, as HdrHistogram's tools plot them"),
+      Options.optional
     ),
+    csv: flag("csv", "comma-separated values on standard output"),
     json,
     connection
   },
+  endsItself: true,
   run: lazily(
-    () => import("../commands/bench.js"),
+    () => import("../commands/bench/bench.js"),
     (_) => _.bench
   )
 })

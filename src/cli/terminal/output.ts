@@ -57,6 +57,16 @@ export const outputPaint: Effect.Effect<Paint> = Effect.map(Standard, ({ env, ou
   painter(hasColour(output, env))
 )
 
+/** The first `width` characters of a line, colours and all: the escape sequences take no room. */
+export const cut = (line: string, width: number): string => {
+  let room = width
+  return line.replace(/\u001b\[\d*m|[\s\S]/gu, (part) => {
+    if (part.startsWith("\u001b")) return part
+    room -= 1
+    return room >= 0 ? part : ""
+  })
+}
+
 // Tables
 
 /** A cell's text, and how it looks. */
