@@ -6,19 +6,28 @@ import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Batch from "./cache/Batch.js"
+import type { CacheEvent } from "./cache/CacheEvents.js"
 import * as FailOpen from "./cache/FailOpen.js"
+import * as PerClient from "./cache/PerClient.js"
 import * as StoreOf from "./cache/Store.js"
 import type * as StoreOptions from "./cache/StoreOptions.js"
+import * as Tags from "./cache/Tags.js"
+import type { KeyError, NoMoreServers } from "./model/GhostDBError.js"
 import type { GhostDBService } from "./model/GhostDBService.js"
 import type { Storable } from "./model/Json.js"
-import type { Ttl } from "./model/Ttl.js"
+import type { DurationLike, Ttl } from "./model/Ttl.js"
 
 /**
- * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs. Where a method
- * fails with `KeyError`, its key has the store's prefix.
+ * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs, and `G` what the
+ * store's options add to the errors of `getOrElse`. Where a method fails with `KeyError`, its key has the store's prefix.
  */
-export interface Store<A, E extends ParseError = ParseError, R = never, X extends StoreOptions.Expiry = "server">
-  extends StoreOf.StoreOf<GhostDB, A, E, R, X> {}
+export interface Store<
+  A,
+  E extends ParseError = ParseError,
+  R = never,
+  X extends StoreOptions.Expiry = "server",
+  G = never
+> extends StoreOf.StoreOf<GhostDB, A, E, R, X, G> {}
 
 /**
  * The client of a GhostDB cluster.
@@ -114,10 +123,21 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    *
    * const user = (id: number) => users.getOrElse(String(id), Effect.succeed(new User({ id, name: "from the database" })))
    */
-  static forSchema<A, I, R, D extends StoreOptions.OnDecodeError = "fail", X extends StoreOptions.Expiry = "server">(
+  static forSchema<
+    A,
+    I,
+    R,
+    D extends StoreOptions.OnDecodeError = "fail",
+    X extends StoreOptions.Expiry = "server",
+    O extends StoreOptions.OnOutage | undefined = undefined,
+    H extends DurationLike | undefined = undefined,
+    F = never,
+    FI = never,
+    FR = never
+  >(
     schema: Schema.Schema<A, I, R> & StoreOptions.JsonEncoded<I>,
-    options?: StoreOptions.StoreOptions<D, X>
-  ): Store<A, StoreOptions.DecodeError<D>, R, X> {
+    options?: StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
+  ): Store<A, StoreOptions.DecodeError<D>, R | FR, X, F | StoreOptions.OutageError<O> | StoreOptions.TimeoutError<H>> {
     return StoreOf.make(GhostDB, schema, options)
   }
 
@@ -136,15 +156,39 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     R,
     D extends StoreOptions.OnDecodeError = "fail",
     X extends StoreOptions.Expiry = "server",
-    O extends StoreOptions.OnOutage = "run",
+    O extends StoreOptions.OnOutage | undefined = undefined,
+    H extends DurationLike | undefined = undefined,
     F = never,
     FI = never,
     FR = never
-  >(key: string, options: StoreOptions.CachedOptions<A, I, R, D, X, O, F, FI, FR>) {
-    const { expiry, onDecodeError, schema } = options
-    const store = StoreOf.make<GhostDB, A, I, R, D, X>(GhostDB, schema, { expiry, onDecodeError })
-    return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse<E2, R2, O, F, FI, FR>(key, self, options)
+  >(key: string, options: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR>) {
+    const { schema, ...rest } = options
+    // The options of a store without a prefix; `schema` has been taken out of them.
+    const store = StoreOf.make<GhostDB, A, I, R, D, X, O, H, F, FI, FR>(
+      GhostDB,
+      schema,
+      rest as StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
+    )
+    return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse(key, self)
   }
+
+  /**
+   * Ends all entries with one of the tags, for all processes and stores: see the option `tags` of stores. A run that is
+   * under way counts as before, and its value is never served.
+   *
+   * Nothing is listed or deleted: each tag has a stamp in the cluster, the time at which it expired, and who reads an entry
+   * compares that with the time at which the entry's effect began. So it is exact within what the clocks of the processes
+   * differ by, and behind a near cache within its `ttl`. The stamps are as safe as anything in a cache: where a stamp's node
+   * is lost, processes that have seen the stamp write it again; without any, entries from before count again.
+   */
+  static expireTags(tags: Iterable<string>): Effect.Effect<void, NoMoreServers | KeyError, GhostDB> {
+    return Effect.flatMap(GhostDB, (db) => Tags.expire(db, tags))
+  }
+
+  /** What becomes of the lookups of `getOrElse` and `cached`, and of the work behind them, from now on. */
+  static readonly cacheEvents: Stream.Stream<CacheEvent, never, GhostDB> = Stream.unwrap(
+    Effect.map(GhostDB, (db) => PerClient.of(db).events.stream)
+  )
 
   /**
    * Makes the outage of the cache no outage of the effect: within it, commands answer a miss, `NOT_STORED`, `NOT_FOUND` or

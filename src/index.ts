@@ -1,25 +1,35 @@
 /** An Effect client for GhostDB, the distributed in-memory key/value cache. */
 
+export type { Invalidation } from "./adapters/Invalidations.js"
+export * as Invalidations from "./adapters/Invalidations.js"
 export type { NearCacheOptions, NearCacheService, NearCacheStats } from "./adapters/NearCache.js"
 export { NearCache } from "./adapters/NearCache.js"
 export * as Resolver from "./adapters/Resolver.js"
 export type { BatchOptions } from "./cache/Batch.js"
+export type { CacheEvent } from "./cache/CacheEvents.js"
+export { LoadTimeout } from "./cache/LoadTimeout.js"
 export type { LockOptions } from "./cache/Lock.js"
 export type { StoreOf } from "./cache/Store.js"
 export type {
-  CacheAsideOptions,
   CachedOptions,
+  CallDecodeError,
   DecodeError,
-  ExactCacheAsideOptions,
+  ExactFreshnessOptions,
   Expiry,
+  FailureOptions,
+  FreshnessOptions,
   GetOrElseOptions,
   JsonEncoded,
   NeedsExactExpiry,
   NotJsonEncoded,
   OnDecodeError,
   OnOutage,
+  OptionsByExpiry,
   OutageError,
-  StoreOptions
+  StoreKeyOptions,
+  StoreOptions,
+  TimeoutError,
+  TimeoutOptions
 } from "./cache/StoreOptions.js"
 export type { ClientOptions } from "./client/Client.js"
 export * as Client from "./client/Client.js"

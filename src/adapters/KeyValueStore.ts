@@ -2,12 +2,14 @@
 
 import * as PlatformError from "@effect/platform/Error"
 import * as KeyValueStore from "@effect/platform/KeyValueStore"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Encoding from "effect/Encoding"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Namespace from "../cache/Namespace.js"
+import * as ReservedKeys from "../cache/ReservedKeys.js"
 import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import { Ttl } from "../model/Ttl.js"
@@ -17,7 +19,7 @@ export interface KeyValueStoreOptions {
   /** The name of the store. Stores of one name are one, whatever processes they are in. */
   readonly prefix: string
   /**
-   * How long a value is kept, to the millisecond by the `Clock`. Default -1: for ever, as far as a cache keeps
+   * How long a value is kept, to the millisecond by the `Clock`. Default -1: forever, as far as a cache keeps
    * anything.
    */
   readonly ttl?: Ttl | undefined
@@ -31,12 +33,13 @@ export interface KeyValueStoreOptions {
  * - `clear` ends all values of this prefix, for all processes, and nothing else: see the format below.
  * - `size` and `isEmpty` fail with `BadArgument`: GhostDB cannot count the keys of a prefix.
  * - `modify` is a `get` and a `set`, and not atomic.
- * - An outage is a `SystemError`, a key that cannot be used is a `BadArgument`, and a value that the cluster does
- *   not store, since it is over `maxRequestBytes`, is a `SystemError` with the reason `WriteZero`.
+ * - An outage is a `SystemError`; with a client that fails open, it is a miss, and what was to be set is not.
+ * - A key that cannot be used, and a string that is not well-formed Unicode, is a `BadArgument`; a value that the cluster
+ *   does not store, since it is over `maxRequestBytes`, is a `SystemError` with the reason `WriteZero`.
  *
- * A value is stored under `<prefix>:<key>` as `{ "generation", "value", "expiresAt" }`, its `value` a string, or `{
- * "base64": <string> }` for bytes. It counts while its generation is the one under `<prefix>#generation`, which `clear`
- * deletes; so every command asks the node of that key as well, and a `set` during a `clear` is lost with it.
+ * A value is stored as `{ "generation", "value", "expiresAt" }`, its `value` a string, or `{ "base64": <string> }` for
+ * bytes, under keys that no other store has. It counts while its generation is that of the store's stamp, which `clear`
+ * renews; so every command asks the node of that stamp as well, and a `set` during a `clear` is lost with it.
  *
  * @example
  * import { KeyValueStore } from "@effect/platform"
@@ -57,7 +60,7 @@ export const make = ({
   ttl = -1
 }: KeyValueStoreOptions): Effect.Effect<KeyValueStore.KeyValueStore, never, GhostDB> =>
   Effect.map(GhostDB, (db) => {
-    const namespace = Namespace.make(db, prefix)
+    const namespace = Namespace.make(db, ReservedKeys.space("KeyValueStore", prefix))
     const lifetime = Ttl.toMillis(ttl)
 
     const get = <A>(method: string, key: string, read: (value: typeof Stored.Type) => Option.Option<A>) =>
@@ -92,8 +95,12 @@ export const make = ({
           namespace.set(key, typeof value === "string" ? value : { base64: Encoding.encodeBase64(value) }, lifetime)
         ).pipe(
           Effect.mapError(toPlatformError("set", key)),
+          // A string with a lone surrogate, which would come back as another.
+          Effect.catchSomeDefect((defect) =>
+            Cause.isIllegalArgumentException(defect) ? Option.some(badArgument("set", defect)) : Option.none()
+          ),
           Effect.flatMap((result) =>
-            result === "STORED"
+            result !== "NOT_STORED"
               ? Effect.void
               : systemError(
                   "WriteZero",
@@ -127,19 +134,15 @@ const systemError = (
 ) =>
   new PlatformError.SystemError({ reason, module: "KeyValueStore", method, pathOrDescriptor: key, description, cause })
 
+const badArgument = (method: string, cause: Error) =>
+  new PlatformError.BadArgument({ module: "KeyValueStore", method, description: cause.message, cause })
+
 const timeouts = new Set(["ConnectTimeout", "AttemptTimeout", "Deadline"])
 
 const toPlatformError =
   (method: string, key: string) =>
   (error: NoMoreServers | KeyError): PlatformError.PlatformError => {
-    if (error._tag === "KeyError") {
-      return new PlatformError.BadArgument({
-        module: "KeyValueStore",
-        method,
-        description: error.message,
-        cause: error
-      })
-    }
+    if (error._tag === "KeyError") return badArgument(method, error)
     const isTimeout = error.failures.length > 0 && error.failures.every(({ reason }) => timeouts.has(reason))
     return systemError(isTimeout ? "TimedOut" : "Unknown", method, key, error.message, error)
   }

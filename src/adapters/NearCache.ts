@@ -4,35 +4,55 @@ import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { Calls } from "../cache/Calls.js"
 import * as Decorator from "../cache/Decorator.js"
+import * as Intent from "../cache/Intent.js"
 import * as PerClient from "../cache/PerClient.js"
 import * as ReservedKeys from "../cache/ReservedKeys.js"
+import * as StorableJson from "../cache/StorableJson.js"
+import * as StoredEntry from "../cache/StoredEntry.js"
 import { GhostDB } from "../GhostDB.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
+import type { Invalidation, Invalidations } from "./Invalidations.js"
+import * as NearEntries from "./NearEntries.js"
 
 /** How much a {@link NearCache} holds, and for how long. */
 export interface NearCacheOptions {
-  /** The most values that are held; one more drops the least recently used. 1 or more. */
+  /** The most entries that are held; one more drops the least recently used. 1 or more. */
   readonly capacity: number
   /**
+   * The most bytes that are held, by an estimate: 2 for each character, 8 for a number, 64 for each entry besides. A value
+   * that is larger by itself is not held. Default: no bound but `capacity`.
+   */
+  readonly maxBytes?: number | undefined
+  /**
    * How long a value is held and may be stale: other processes' writes are not seen before. A Duration is not rounded.
+   * An entry is not held for longer than it lives, where that is known: it says so itself (`expiry: "exact"`), this
+   * process has put it, or it is read through a store with a `ttl`.
    */
   readonly ttl: Ttl
+  /** How long it is held that a key has no value. Default: not at all. */
+  readonly absenceTtl?: Ttl | undefined
+  /** Tells other processes of this one's writes, and this one of theirs. Default: they are seen when the `ttl` is over. */
+  readonly invalidations?: Invalidations | undefined
 }
 
 /** What a near cache has done. */
 export interface NearCacheStats {
   /** Gets answered from this process. */
   readonly hits: number
-  /** Gets that went to a node. */
+  /** Gets that went to a node, or waited for one that did. */
   readonly misses: number
-  /** Values that are held now, expired ones included. */
+  /** Entries that are held now, expired ones included. */
   readonly size: number
 }
 
@@ -40,6 +60,8 @@ export interface NearCacheStats {
 export interface NearCacheService {
   /** Since the layer was built. */
   readonly stats: Effect.Effect<NearCacheStats>
+  /** The size of what is held now, by the estimate of `maxBytes`. */
+  readonly bytes: Effect.Effect<number>
   /** Drops all values of this process; the nodes keep theirs. */
   readonly clear: Effect.Effect<void>
 }
@@ -47,9 +69,12 @@ export interface NearCacheService {
 /**
  * A near cache. Its layer takes a `GhostDB` and gives one whose `get` answers from this process where it can:
  *
- * - A value is held after a `get` found it; that a key has no value is not. Values are frozen, since they are shared.
+ * - A value is held after a `get` found it; gets of a key at the same time are one request. Values are frozen, since they
+ *   are shared.
  * - This process's `put`, `add`, `delete` and `flush` drop what they change, and a `get` that was under way then does
- *   not bring it back. What other processes write is seen when the `ttl` is over.
+ *   not bring it back. After a write that failed or was interrupted, which a node may carry out later, the key is not held
+ *   for twice the client's `deadline`. What other processes write is seen when the `ttl` is over, or by `invalidations`.
+ * - Locks, and the lookups of those who wait for one, go past it.
  * - Hits and misses are counted in `stats` and in `ghostdb.client.near_cache.hits` and `.misses`.
  *
  * @example
@@ -61,118 +86,154 @@ export interface NearCacheService {
 export class NearCache extends Context.Tag("effect-ghostdb/NearCache")<NearCache, NearCacheService>() {
   /** Options that cannot be used are a defect. */
   static layer(options: NearCacheOptions): Layer.Layer<GhostDB | NearCache, never, GhostDB> {
-    return Layer.effectContext(
+    return Layer.scopedContext(
       Effect.gen(function* () {
-        const { db, nearCache } = make(yield* GhostDB, yield* Effect.clock, options)
+        const { db, nearCache } = yield* make(yield* GhostDB, yield* Effect.clock, options)
         return Context.make(GhostDB, db).pipe(Context.add(NearCache, nearCache))
       })
     )
   }
 }
 
-interface Held {
-  readonly value: Option.Some<Json>
-  readonly expiresAt: number
-}
-
-/** Gets of one key that are under way. Its values may be held as long as nothing has been written since. */
-interface Pending {
-  gets: number
-  isCurrent: boolean
-}
-
-const make = (db: GhostDBService, clock: Clock.Clock, { capacity, ttl }: NearCacheOptions) => {
+/** The times of the options in milliseconds. Throws where one cannot be used. */
+const resolve = ({ absenceTtl, capacity, maxBytes = Number.POSITIVE_INFINITY, ttl }: NearCacheOptions) => {
   if (!Number.isSafeInteger(capacity) || capacity < 1) {
     throw new Cause.IllegalArgumentException(`capacity must be a whole number, 1 or more, not ${capacity}`)
   }
-  const lifetime = Ttl.toMillis(ttl)
-  // A Map keeps the order of insertion: the first value is the least recently used.
-  const held = new Map<string, Held>()
-  const pending = new Map<string, Pending>()
+  if (!(maxBytes > 0)) throw new Cause.IllegalArgumentException(`maxBytes must be more than 0, not ${maxBytes}`)
+  return {
+    capacity,
+    maxBytes,
+    lifetime: Ttl.toMillis(ttl),
+    absenceLifetime: absenceTtl === undefined ? 0 : Ttl.toMillis(absenceTtl)
+  }
+}
+
+const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock, options: NearCacheOptions) {
+  const settings = resolve(options)
+  const { absenceLifetime, lifetime } = settings
+  const parent = PerClient.of(db)
+  const entries = NearEntries.make(settings, () => clock.unsafeCurrentTimeMillis())
+  const calls = new Calls()
   let hits = 0
   let misses = 0
 
-  const lookup = (key: string): Held | undefined => {
-    const found = held.get(key)
-    if (found === undefined) return undefined
-    held.delete(key)
-    if (found.expiresAt <= clock.unsafeCurrentTimeMillis()) return undefined
-    held.set(key, found)
-    return found
-  }
-  const hold = (key: string, value: Option.Some<Json>) => {
-    freeze(value.value)
-    held.delete(key)
-    held.set(key, { value, expiresAt: clock.unsafeCurrentTimeMillis() + lifetime })
-    if (held.size <= capacity) return
-    for (const oldest of held.keys()) return held.delete(oldest)
-  }
   const drop = (key: string) => {
-    held.delete(key)
-    const gets = pending.get(key)
-    if (gets === undefined) return
-    gets.isCurrent = false
-    pending.delete(key)
+    calls.write(key)
+    entries.drop(key)
   }
   const dropAll = () => {
-    held.clear()
-    for (const gets of pending.values()) gets.isCurrent = false
-    pending.clear()
+    calls.writeAll()
+    entries.clear()
+  }
+  const hold = (key: string, value: Option.Option<Json>, holdFor: number) => {
+    if (Option.isSome(value)) {
+      StorableJson.freeze(value.value)
+      const rest = StoredEntry.expiryOf(value.value) - clock.unsafeCurrentTimeMillis()
+      entries.hold(key, value, Math.min(lifetime, holdFor, rest))
+    } else entries.hold(key, value, ReservedKeys.isStamp(key) ? lifetime : absenceLifetime)
   }
 
-  const fetch = (key: string) =>
-    Effect.suspend(() => {
-      const gets = pending.get(key) ?? { gets: 0, isCurrent: true }
-      pending.set(key, gets)
-      gets.gets++
-      return db.get(key).pipe(
-        Effect.tap((value) => {
-          if (gets.isCurrent && Option.isSome(value)) hold(key, value)
-        }),
-        Effect.ensuring(
-          Effect.sync(() => {
-            gets.gets--
-            if (gets.gets === 0 && gets.isCurrent) pending.delete(key)
-          })
-        )
-      )
-    })
-  // After the write, for what was held before, and for gets that may have been answered before.
-  const writing = <A, E>(write: Effect.Effect<A, E>, change: () => void): Effect.Effect<A, E> =>
-    Effect.ensuring(write, Effect.sync(change))
-
-  const near = Decorator.make(db, PerClient.of(db).derive(), {
-    get: (key) => {
-      // A key of untyped code is left to the client to refuse.
-      if (typeof key !== "string" || ReservedKeys.isReserved(key)) return db.get(key)
-      return Effect.suspend(() => {
-        const found = lookup(key)
+  const fetch = (key: string, variant: string, holdFor: number) =>
+    Effect.map(
+      calls.share(clock, key, variant, (call) =>
+        Effect.tap(db.get(key), (value) => {
+          if (!call.detached) hold(key, value, holdFor)
+        })
+      ),
+      ([value]) => value
+    )
+  const get = (key: string) =>
+    Effect.flatMap(FiberRef.get(Intent.current), ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
+      if (fresh !== true) {
+        const found = entries.find(key)
         if (found !== undefined) {
           hits++
-          return Effect.as(Metric.increment(ClientMetrics.nearCacheHits), found.value)
+          ClientMetrics.nearCacheHits.unsafeUpdate(1, [])
+          return Effect.succeed(found)
         }
-        misses++
-        return Effect.zipRight(Metric.increment(ClientMetrics.nearCacheMisses), fetch(key))
-      })
-    },
-    put: (key, value, ttl) => writing(db.put(key, value, ttl), () => drop(key)),
-    add: (key, value, ttl) => writing(db.add(key, value, ttl), () => drop(key)),
-    delete: (key) => writing(db.delete(key), () => drop(key)),
-    flush: writing(db.flush, dropAll)
+      }
+      misses++
+      ClientMetrics.nearCacheMisses.unsafeUpdate(1, [])
+      // What is asked for anew must not be answered by an older request.
+      return fetch(key, fresh === true ? `fresh ${misses}` : strict === true ? "strict" : "", holdFor)
+    })
+
+  const invalidations = yield* connect(options.invalidations, parent, drop, dropAll)
+  /** What was held before goes after the write, and so do gets that may have been answered before. */
+  const writing = <A, E>(key: string, write: Effect.Effect<A, E>, livesFor = Number.POSITIVE_INFINITY) =>
+    Effect.onExit(write, (exit) => {
+      drop(key)
+      if (Exit.isFailure(exit)) entries.distrust(key, 2 * parent.shared.deadline)
+      else entries.willLive(key, livesFor)
+      return invalidations.key(key)
+    })
+  const near = Decorator.make(db, parent.derive({ isNear: true }), {
+    get: (key) =>
+      // A key of untyped code is left to the client to refuse.
+      typeof key !== "string" || ReservedKeys.isVolatile(key) ? db.get(key) : get(key),
+    put: (key, value, ttl) => writing(key, db.put(key, value, ttl), millisOf(ttl)),
+    add: (key, value, ttl) => writing(key, db.add(key, value, ttl)),
+    delete: (key) => writing(key, db.delete(key)),
+    flush: Effect.onExit(db.flush, () => {
+      dropAll()
+      return invalidations.all
+    })
   })
   const nearCache: NearCacheService = {
-    stats: Effect.sync(() => ({ hits, misses, size: held.size })),
+    stats: Effect.sync(() => ({ hits, misses, size: entries.size })),
+    bytes: Effect.sync(() => entries.bytes),
     clear: Effect.sync(dropAll)
   }
   return { db: near, nearCache }
+})
+
+/** A TTL that is none is the client's to refuse. */
+const millisOf = (ttl: Ttl | undefined): number => {
+  try {
+    return Ttl.toMillis(ttl ?? Ttl.forever)
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
 }
 
-/** All the way down, without recursion: what is nested may be nested deeply. */
-const freeze = (json: Json): void => {
-  const rest: Array<Json> = [json]
-  for (let next = rest.pop(); next !== undefined; next = rest.pop()) {
-    if (typeof next !== "object" || next === null || Object.isFrozen(next)) continue
-    Object.freeze(next)
-    for (const member of Object.values(next)) rest.push(member)
+/** Drops what others tell of, and tells them of this process's writes. */
+const connect = (
+  invalidations: Invalidations | undefined,
+  state: PerClient.PerClient,
+  drop: (key: string) => void,
+  dropAll: () => void
+): Effect.Effect<
+  { readonly key: (key: string) => Effect.Effect<void>; readonly all: Effect.Effect<void> },
+  never,
+  Scope.Scope
+> => {
+  if (invalidations === undefined) return Effect.succeed({ key: () => Effect.void, all: Effect.void })
+  const from = crypto.randomUUID()
+  const receive = (invalidation: Invalidation) => {
+    if (invalidation.from === from) return
+    switch (invalidation._tag) {
+      case "Keys":
+        return invalidation.keys.forEach(drop)
+      case "Tags":
+        return invalidation.tags.map(ReservedKeys.tag).forEach(drop)
+      case "All":
+        return dropAll()
+    }
   }
+  const publish = (invalidation: Invalidation) =>
+    Effect.asVoid(state.fork(Effect.ignoreLogged(Effect.sandbox(invalidations.publish({ ...invalidation, from })))))
+  return Effect.as(
+    Effect.forkScoped(
+      Stream.runForEach(invalidations.stream, (invalidation) => Effect.sync(() => receive(invalidation)))
+    ),
+    {
+      key: (key: string) => {
+        if (ReservedKeys.isVolatile(key)) return Effect.void
+        const tag = ReservedKeys.tagOf(key)
+        return publish(tag === undefined ? { _tag: "Keys", keys: [key] } : { _tag: "Tags", tags: [tag] })
+      },
+      all: publish({ _tag: "All" })
+    }
+  )
 }

@@ -7,13 +7,14 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Namespace from "../cache/Namespace.js"
+import * as ReservedKeys from "../cache/ReservedKeys.js"
 import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { StoreResult } from "../model/GhostDBService.js"
 
 /** What a persistence on GhostDB is made of. */
 export interface PersistenceOptions {
-  /** Put in front of each `storeId`. Default: nothing. */
+  /** Tells apart stores of one `storeId`. Default: nothing. */
   readonly prefix?: string | undefined
 }
 
@@ -23,12 +24,13 @@ export interface PersistenceOptions {
  *
  * - TTLs are exact, by the `Clock`.
  * - `clear` ends all values of one store, for all processes, and nothing else.
- * - What the cluster does not store or cannot serve is a `PersistenceBackingError`. A `getMany` or `setMany` fails as a
+ * - What the cluster does not store or cannot serve is a `PersistenceBackingError`. With a client that fails open, an
+ *   outage is a miss instead, and what was to be set is not. A `getMany` or `setMany` fails as a
  *   whole; what a failed `setMany` has stored until then stays.
  *
- * A value is stored under `<prefix><storeId>:<key>` as `{ "generation", "value", "expiresAt" }`. It counts while its
- * generation is the one under `<prefix><storeId>#generation`, which `clear` deletes; so every command asks the node of
- * that key as well, and a `set` during a `clear` is lost with it.
+ * A value is stored as `{ "generation", "value", "expiresAt" }`, under keys that no other store has. It counts while its
+ * generation is that of the store's stamp, which `clear` renews; so every command asks the node of that stamp as well, and
+ * a `set` during a `clear` is lost with it.
  */
 export const make = ({
   prefix = ""
@@ -38,7 +40,7 @@ export const make = ({
       [Persistence.BackingPersistenceTypeId]: Persistence.BackingPersistenceTypeId,
       make: (storeId) =>
         Effect.sync(() => {
-          const namespace = Namespace.make(db, `${prefix}${storeId}`)
+          const namespace = Namespace.make(db, ReservedKeys.space("Persistence", prefix, storeId))
           return {
             get: (key) => Effect.mapError(namespace.get(key), backingError("get")),
             getMany: (keys) => Effect.mapError(namespace.getMany(keys), backingError("getMany")),
@@ -76,14 +78,14 @@ const millis = Option.match({ onNone: () => Number.POSITIVE_INFINITY, onSome: Du
 
 const backingError = (method: string) => (cause: unknown) => Persistence.PersistenceBackingError.make(method, cause)
 
-const stored = (method: string, result: Effect.Effect<StoreResult, NoMoreServers | KeyError>) =>
+const stored = (method: string, result: Effect.Effect<StoreResult | "OUTAGE", NoMoreServers | KeyError>) =>
   result.pipe(
     // A value that is not JSON: here it is no defect, since the type does not refuse it.
     Effect.catchSomeDefect((defect) =>
       Cause.isIllegalArgumentException(defect) ? Option.some(Effect.fail(defect)) : Option.none()
     ),
     Effect.filterOrFail(
-      (result) => result === "STORED",
+      (result) => result !== "NOT_STORED",
       () =>
         new Cause.IllegalArgumentException(
           "the cluster did not store the value, which may be larger than maxRequestBytes"

@@ -2,169 +2,500 @@
 
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as Metric from "effect/Metric"
 import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
-import * as Schema from "effect/Schema"
-import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
+import { KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
-import * as Background from "./Background.js"
+import type { CacheEvent } from "./CacheEvents.js"
+import type { BackgroundOptions, Call } from "./Calls.js"
+import * as EntryStore from "./EntryStore.js"
+import * as Freshness from "./Freshness.js"
+import { LoadTimeout } from "./LoadTimeout.js"
 import * as Lock from "./Lock.js"
 import * as Outage from "./Outage.js"
 import * as PerClient from "./PerClient.js"
-import * as SafeDecode from "./SafeDecode.js"
-import * as SingleFlight from "./SingleFlight.js"
-import * as Entry from "./StoredEntry.js"
+import * as Stamps from "./Stamps.js"
+import * as StorableJson from "./StorableJson.js"
+import * as StoredEntry from "./StoredEntry.js"
 
-/** A failure to remember. */
-export interface FailureOptions<F, FI, FR> {
-  readonly schema: Schema.Schema<F, FI, FR>
-  readonly ttl: Ttl
+/** How failures of the effect are remembered. */
+export interface Failures<F, R> {
+  /** In milliseconds. */
+  readonly lifetime: number
+  readonly decode: (json: unknown) => Effect.Effect<F, ParseError, R>
+  /** The JSON of a failure; none of one that is not to be remembered. */
+  readonly encode: (error: unknown) => Effect.Effect<Option.Option<Json>, ParseError, R>
 }
 
-/** How one lookup goes; see `Store.getOrElse`. */
-export interface Options<A, F, FI, FR, OE> {
-  readonly ttl: (value: A) => Ttl
-  readonly staleFor: number
-  readonly failure: FailureOptions<F, FI, FR> | undefined
-  readonly lock: Lock.LockOptions | undefined
-  /** No node served a command: count that and go on without the cache, or fail. */
-  readonly onOutage: (error: NoMoreServers) => Effect.Effect<void, OE>
+/** One lookup of a key, and the effect that gives the value where there is none. */
+export interface Lookup<A, E, R, F> {
+  readonly db: GhostDBService
+  /** With the store's prefix. */
+  readonly key: string
+  readonly entries: EntryStore.EntryStore<A, R>
+  readonly effect: (previous: Option.Option<A>) => Effect.Effect<A, E, R>
+  /** Whether the effect makes use of the previous value. */
+  readonly wantsPrevious: boolean
+  readonly freshness: Freshness.Freshness<A>
+  readonly failures: Failures<F, R> | undefined
 }
 
-/** What is under way in this process, for one client and one kind of entry. */
-export interface Flights {
-  readonly lookups: SingleFlight.SingleFlight
-  readonly runs: SingleFlight.SingleFlight
-  readonly refreshing: Set<string>
+/** What can go wrong besides the effect; the options decide which of it can. */
+export type LookupError = KeyError | NoMoreServers | ParseError | LoadTimeout
+
+/** What callers of a key share: each makes of it what its own schema and options say. */
+type Outcome<A> =
+  /** What a node had. */
+  | { readonly _tag: "Read"; readonly found: EntryStore.Found }
+  | { readonly _tag: "Outage"; readonly error: NoMoreServers }
+  | {
+      readonly _tag: "Ran"
+      readonly value: A
+      /** None where the value was not encoded, since it was not stored. */
+      readonly json: Option.Option<Json>
+      readonly outage: Option.Option<NoMoreServers>
+    }
+
+/** What a caller makes of what was found. */
+type Decision<A, F> =
+  | { readonly _tag: "Answer"; readonly exit: Exit.Exit<A, F>; readonly early?: StoredEntry.StoredEntry | undefined }
+  | { readonly _tag: "Stale"; readonly value: A; readonly entry: StoredEntry.StoredEntry }
+  | { readonly _tag: "Run"; readonly previous: StoredEntry.StoredEntry | undefined }
+
+/** A lookup under way, for one caller. */
+interface Run<A, E, R, F> extends Lookup<A, E, R, F> {
+  readonly state: PerClient.PerClient
+  readonly clock: Clock.Clock
+  readonly lookupVariant: string
+  readonly runVariant: string
+  /** Says what became of it, to events and to the caller's span. */
+  readonly report: (type: CacheEvent["type"]) => void
 }
 
-const flights = () => new WeakMap<object, Flights>()
+/** How long work that no caller waits for may take, in milliseconds. */
+const backgroundLimit = 60_000
 
-/** The flights of a client and a schema: all stores of that schema share them. */
-export const flightsOf = (db: GhostDBService, schema: object): Flights => {
-  const ofClient = PerClient.of(db).slot(flights)
-  const known = ofClient.get(schema)
-  if (known !== undefined) return known
-  const made = {
-    lookups: SingleFlight.make(Metric.increment(ClientMetrics.cacheAsideShared)),
-    runs: SingleFlight.make(Effect.void),
-    refreshing: new Set<string>()
+/** The value of a key, from the cache or else from the effect. */
+export const getOrElse = <A, E, R, F>(lookup: Lookup<A, E, R, F>): Effect.Effect<A, E | F | LookupError, R> =>
+  Effect.withFiberRuntime((fiber) => {
+    const { db, entries, key } = lookup
+    if (typeof key !== "string") return Effect.fail(new KeyError({ key, reason: "NotAString" }))
+    const state = PerClient.of(db)
+    const variant = `${state.name}:${entries.variant()}`
+    let outcome: CacheEvent["type"] = "Miss"
+    const run: Run<A, E, R, F> = {
+      ...lookup,
+      state,
+      clock: Context.get(fiber.currentDefaultServices, Clock.Clock),
+      lookupVariant: `lookup:${variant}`,
+      runVariant: `run:${variant}`,
+      report: (type) => {
+        outcome = type
+        state.events.emit(type, key)
+      }
+    }
+    if (!state.shared.isTraced(fiber)) return answer(run)
+    return Effect.withSpan(
+      Effect.ensuring(
+        answer(run),
+        Effect.suspend(() => Effect.annotateCurrentSpan("ghostdb.cache.outcome", outcomeName(outcome)))
+      ),
+      "ghostdb getOrElse",
+      { attributes: { "db.system.name": "ghostdb" }, captureStackTrace: false }
+    )
+  })
+
+/** As a span's attribute: `hit`, `stale`, `negative_hit`, … */
+const outcomeName = (type: CacheEvent["type"]) => type.replace(/(?<=.)[A-Z]/g, "_$&").toLowerCase()
+
+const now = ({ clock }: { readonly clock: Clock.Clock }) => clock.unsafeCurrentTimeMillis()
+
+/** Looks up, and where that gives nothing to use, runs: together with all callers of the key that come meanwhile. */
+const answer = <A, E, R, F>(run: Run<A, E, R, F>): Effect.Effect<A, E | F | LookupError, R> =>
+  Effect.suspend(() => {
+    let own: Decision<A, F> | undefined
+    const lead = Effect.flatMap(Effect.either(run.entries.find(run.db, run.key)), (read) => {
+      if (Either.isLeft(read)) return read.left._tag === "KeyError" ? read.left : outageOfLookup(run, read.left)
+      return Effect.flatMap(
+        decide(run, read.right, true),
+        (decision): Effect.Effect<Outcome<A>, E | LookupError, R> => {
+          // Callers that have begun at the same time get to join.
+          if (decision._tag === "Run") return Effect.zipRight(Effect.yieldNow(), compute(run, decision.previous))
+          own = decision
+          return Effect.succeed({ _tag: "Read", found: Option.getOrThrow(read.right) })
+        }
+      )
+    })
+    return Effect.flatMap(
+      run.state.calls.share(run.clock, run.key, run.lookupVariant, () => lead),
+      ([outcome, led]) => {
+        if (!led) {
+          ClientMetrics.cacheAsideShared.unsafeUpdate(1, [])
+          run.report("Shared")
+        }
+        return led && own !== undefined ? carryOut(run, own) : settle(run, outcome, led)
+      }
+    )
+  })
+
+/** No node serves the lookup: the effect runs without the cache, unless that is an error. */
+const outageOfLookup = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  error: NoMoreServers
+): Effect.Effect<Outcome<A>, E | LookupError, R> => {
+  if (run.freshness.onOutage === "fail") return Effect.succeed({ _tag: "Outage", error })
+  return compute(run, undefined, error)
+}
+
+/** What this caller makes of what is stored. The leader's lookups are counted. */
+const decide = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  found: Option.Option<EntryStore.Found>,
+  led: boolean
+): Effect.Effect<Decision<A, F>, ParseError, R> => {
+  const { failures, freshness } = run
+  const count = (metric: typeof ClientMetrics.cacheAsideHits, type: CacheEvent["type"]) => {
+    if (!led) return
+    metric.unsafeUpdate(1, [])
+    run.report(type)
   }
-  ofClient.set(schema, made)
-  return made
-}
-
-/**
- * The value of a key, from the cache or else from the effect. `mode` tells apart lookups of one key that differ in what
- * they can fail with.
- */
-export const getOrElse = <A, E, R, DE extends ParseError, SR, F, FI, FR, OE>(
-  db: GhostDBService,
-  shared: Flights,
-  mode: string,
-  entries: Entry.EntryStore<A, DE, SR>,
-  key: string,
-  effect: Effect.Effect<A, E, R>,
-  options: Options<A, F, FI, FR, OE>
-): Effect.Effect<A, E | F | DE | OE | KeyError, R | SR | FR> => {
-  const { failure, lock, onOutage, staleFor } = options
-  const ignoreOutage = (error: NoMoreServers) => Outage.record(db, error)
-
-  const remember = (error: E): Effect.Effect<void, never, FR> =>
-    failure !== undefined && Schema.is(failure.schema)(error)
-      ? Effect.zip(Effect.orDie(Schema.encode(failure.schema)(error)), Clock.currentTimeMillis).pipe(
-          Effect.flatMap(([encoded, now]) => {
-            const lifetime = Ttl.toMillis(failure.ttl)
-            // The type of `failure` says that this is JSON.
-            const entry = Entry.exactFailure(encoded as Json, now + lifetime)
-            return db.put(key, entry, Ttl.forServer(lifetime))
-          }),
-          Effect.catchTags({ NoMoreServers: ignoreOutage, KeyError: () => Effect.void })
-        )
-      : Effect.void
-
-  // An outage is no failure of the run: those who share it may differ in what they make of that.
-  const run = shared.runs.run(
-    `${entries.format}:${key}`,
-    Effect.tapError(effect, remember).pipe(
-      Effect.flatMap((value) =>
-        entries.put(db, key, value, options.ttl(value), staleFor).pipe(
-          Effect.as(Option.none<NoMoreServers>()),
-          Effect.catchTags({
-            NoMoreServers: (error) => Effect.succeedSome(error),
-            ParseError: (error) => Effect.die(error)
-          }),
-          Effect.map((outage) => ({ value, outage }))
-        )
-      )
+  const miss = (previous?: StoredEntry.StoredEntry): Decision<A, F> => {
+    count(ClientMetrics.cacheAsideMisses, "Miss")
+    return { _tag: "Run", previous }
+  }
+  const read = (entry: StoredEntry.StoredEntry, onValue: (value: A) => Decision<A, F>) =>
+    Effect.map(
+      EntryStore.recoverDecode(freshness.onDecodeError, run.entries.decode(entry.json)),
+      Option.match({ onNone: () => miss(), onSome: onValue })
     )
-  )
-  const runFor = <E2>(onOutage: (error: NoMoreServers) => Effect.Effect<void, E2>) =>
-    Effect.flatMap(run, ({ outage, value }) =>
-      Option.isSome(outage) ? Effect.as(onOutage(outage.value), value) : Effect.succeed(value)
-    )
-
-  const isWanted = Effect.map(
-    entries.find(db, key, staleFor),
-    (found) => found._tag === "Miss" || (found._tag === "Value" && found.isStale)
-  )
-  const refresh: Effect.Effect<void, never, R | SR | FR> = Effect.suspend(() => {
-    if (shared.refreshing.has(key)) return Effect.void
-    shared.refreshing.add(key)
-    const refreshed = runFor(ignoreOutage)
-    return Background.forkInClient(
-      db,
-      (lock === undefined ? refreshed : Lock.tryWithLock(db, key, lock, isWanted, refreshed)).pipe(
-        Effect.catchAllCause((cause) =>
-          Cause.isInterruptedOnly(cause) ? Effect.void : Outage.recordFailedRefresh(db, cause)
-        ),
-        Effect.ensuring(Effect.sync(() => shared.refreshing.delete(key)))
-      )
-    )
-  }).pipe(Effect.uninterruptible)
-
-  const answer = (found: Entry.Lookup<A>): Effect.Effect<Option.Option<Exit.Exit<A, F>>, never, R | SR | FR> => {
-    switch (found._tag) {
-      case "Miss":
-        return Effect.succeedNone
-      case "Value":
-        return Effect.as(
-          found.isStale
-            ? Effect.zipRight(Metric.increment(ClientMetrics.cacheAsideStaleHits), refresh)
-            : Metric.increment(ClientMetrics.cacheAsideHits),
-          Option.some(Exit.succeed(found.value))
-        )
+  return Effect.flatMap(freshness.refreshAhead > 0 ? Random.next : Effect.succeed(1), (random) => {
+    if (Option.isNone(found)) return Effect.succeed(miss())
+    const verdict = Freshness.judge(found.value, now(run), freshness, random)
+    switch (verdict._tag) {
+      case "Broken":
+        return freshness.onDecodeError === "fail" ? Effect.fail(verdict.error) : Effect.succeed(miss())
+      case "Over":
+        return Effect.succeed(miss(verdict.entry))
       case "Failure":
         // A failure that cannot be read is as good as none: the effect gives a new one.
-        return failure === undefined
-          ? Effect.succeedNone
-          : SafeDecode.decoder(failure.schema)(found.json).pipe(
-              Effect.tap(() => Metric.increment(ClientMetrics.cacheAsideNegativeHits)),
-              Effect.map((error) => Exit.fail(error)),
-              Effect.option
+        return failures === undefined
+          ? Effect.succeed(miss())
+          : Effect.map(
+              EntryStore.recoverDecode("miss", failures.decode(verdict.entry.json)),
+              Option.match({
+                onNone: () => miss(),
+                onSome: (error): Decision<A, F> => {
+                  count(ClientMetrics.cacheAsideNegativeHits, "NegativeHit")
+                  return { _tag: "Answer", exit: Exit.fail(error) }
+                }
+              })
             )
+      case "Fresh":
+        return read(verdict.entry, (value) => {
+          count(ClientMetrics.cacheAsideHits, "Hit")
+          return { _tag: "Answer", exit: Exit.succeed(value), early: verdict.early ? verdict.entry : undefined }
+        })
+      case "Stale":
+        return read(verdict.entry, (value) => {
+          count(ClientMetrics.cacheAsideStaleHits, "Stale")
+          return { _tag: "Stale", value, entry: verdict.entry }
+        })
+    }
+  })
+}
+
+const carryOut = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  decision: Decision<A, F>
+): Effect.Effect<A, E | F | LookupError, R> => {
+  switch (decision._tag) {
+    case "Answer":
+      return decision.early === undefined ? decision.exit : Effect.zipRight(refresh(run, decision.early), decision.exit)
+    case "Stale":
+      return Effect.flatMap(refresh(run, decision.entry), (call) =>
+        run.freshness.soft === 0
+          ? Effect.succeed(decision.value)
+          : run.state.calls.wait<Outcome<A>, E | LookupError>(run.clock, call, run.freshness.soft).pipe(
+              Effect.flatMap(
+                Option.match({
+                  onNone: () => Effect.succeed(decision.value),
+                  onSome: (outcome) => settle(run, outcome, false)
+                })
+              ),
+              // That the refresh has failed is logged; the stale value stays.
+              Effect.catchAllCause((cause) =>
+                Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeed(decision.value)
+              )
+            )
+      )
+    case "Run":
+      return Effect.flatMap(compute(run, decision.previous), (outcome) => settle(run, outcome, true))
+  }
+}
+
+/** What this caller makes of a shared outcome. The leader has the value itself, the others have copies of their own. */
+const settle = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  outcome: Outcome<A>,
+  led: boolean
+): Effect.Effect<A, E | F | LookupError, R> => {
+  switch (outcome._tag) {
+    case "Outage":
+      return run.freshness.onOutage === "fail"
+        ? Effect.fail(outcome.error)
+        : Effect.flatMap(compute(run, undefined, outcome.error), (own) => settle(run, own, true))
+    case "Read":
+      StorableJson.freeze(outcome.found.json)
+      return Effect.flatMap(decide(run, Option.some(outcome.found), false), (decision) => carryOut(run, decision))
+    case "Ran": {
+      const { json, outage, value } = outcome
+      if (Option.isSome(outage) && run.freshness.onOutage === "fail") return Effect.fail(outage.value)
+      if (led) return Effect.succeed(value)
+      return Effect.flatMap(
+        Option.isSome(json) ? Effect.succeed(json.value) : run.entries.encode(run.key, value),
+        (json) => {
+          StorableJson.freeze(json)
+          return run.entries.decode(json)
+        }
+      )
     }
   }
-  const lookup = Effect.flatMap(entries.find(db, key, staleFor), answer)
+}
 
-  const onMiss = () => {
-    const computed = runFor(onOutage)
-    return Effect.zipRight(
-      Metric.increment(ClientMetrics.cacheAsideMisses),
-      lock === undefined ? computed : Lock.withLock(db, key, lock, lookup, computed, onOutage)
+/** Runs the effect, together with all callers of the key. In an outage of the lookup, nothing is stored. */
+const compute = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  previous: StoredEntry.StoredEntry | undefined,
+  outage?: NoMoreServers
+): Effect.Effect<Outcome<A>, E | LookupError, R> => {
+  const { calls } = run.state
+  const { hard } = run.freshness
+  const lead = (call: Call) => load(run, call, previous, outage)
+  if (!Number.isFinite(hard)) {
+    return Effect.flatMap(calls.share(run.clock, run.key, run.runVariant, lead), ([outcome, led]) =>
+      led ? Effect.succeed(outcome) : copied(run, outcome)
     )
   }
-  return shared.lookups.find(
-    `${mode}:${entries.format}:${key}`,
-    lookup.pipe(
-      Effect.map(Option.getOrElse(onMiss)),
-      Effect.catchTag("NoMoreServers", (error) => Effect.succeed(Effect.zipRight(onOutage(error), effect)))
+  const options = {
+    limit: hard + backgroundLimit,
+    onLimit: Outage.recordAbandoned(run.db, run.key),
+    joinableFor: Number.POSITIVE_INFINITY,
+    keep: false
+  }
+  return inBackground(run, options, (call) => Effect.asSome(lead(call))).pipe(
+    Effect.flatMap((call) => calls.wait<Outcome<A>, E | LookupError>(run.clock, call, hard)),
+    Effect.flatMap(
+      Option.match({
+        onNone: () => {
+          run.report("TimedOut")
+          return Effect.fail(new LoadTimeout({ key: run.key, waited: hard }))
+        },
+        onSome: (outcome) => copied(run, outcome)
+      })
     )
   )
 }
+
+/** A copy of its own for a caller who has waited for another's value. */
+const copied = <A, E, R, F>(run: Run<A, E, R, F>, outcome: Outcome<A>): Effect.Effect<Outcome<A>, LookupError, R> =>
+  outcome._tag === "Ran" && Option.isSome(outcome.json)
+    ? Effect.map(run.entries.decode(outcome.json.value), (value) => ({ ...outcome, value }))
+    : Effect.succeed(outcome)
+
+/**
+ * Starts work that outlives its caller: in the client's scope, and with a scope of its own in the place of the caller's,
+ * which may close before it ends.
+ */
+const inBackground = <A, E, R, F>(
+  { clock, key, runVariant, state }: Run<A, E, R, F>,
+  options: BackgroundOptions,
+  lead: (call: Call) => Effect.Effect<Option.Option<Outcome<A>>, E | LookupError, R>
+): Effect.Effect<Call, never, R> =>
+  state.calls.background<Outcome<A>, E | LookupError, R>(
+    clock,
+    key,
+    runVariant,
+    options,
+    (effect) => state.fork(effect),
+    (call) => Effect.scopedWith((scope) => Effect.provideService(lead(call), Scope.Scope, scope))
+  )
+
+/** Refreshes a value in the background, unless that is under way. */
+const refresh = <A, E, R, F>(run: Run<A, E, R, F>, entry: StoredEntry.StoredEntry): Effect.Effect<Call, never, R> => {
+  const { db, freshness, key, state } = run
+  const { lock } = freshness
+  const newer = (found: EntryStore.Found): Option.Option<Outcome<A>> => {
+    const verdict = Freshness.judge(found, now(run), freshness, 1)
+    return verdict._tag === "Fresh" && verdict.entry.expiresAt !== entry.expiresAt
+      ? Option.some({ _tag: "Read", found })
+      : Option.none()
+  }
+  const options = {
+    limit: backgroundLimit,
+    onLimit: Outage.recordAbandoned(db, key),
+    joinableFor: Math.max(entry.expiresAt + freshness.staleFor - now(run), 0),
+    keep: true
+  }
+  return inBackground(run, options, (call) => {
+    const compute = execute(run, call, { previous: entry, isRefresh: true })
+    const guarded =
+      lock === undefined
+        ? Effect.asSome(compute)
+        : Lock.tryWithLock({
+            db,
+            key,
+            options: lock,
+            lookup: Effect.map(run.entries.find(db, key), Option.filterMap(newer)),
+            compute
+          })
+    return guarded.pipe(
+      Effect.tap((refreshed) => {
+        if (Option.isSome(refreshed)) state.events.emit("Refreshed", key)
+      }),
+      Effect.tapErrorCause((cause) => {
+        if (Cause.isInterruptedOnly(cause)) return Effect.void
+        state.events.emit("RefreshFailed", key)
+        return Outage.recordFailedRefresh(db, cause)
+      })
+    )
+  })
+}
+
+/** Runs the effect when it is this process's turn, unless another process has left an answer meanwhile. */
+const load = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  call: Call,
+  previous: StoredEntry.StoredEntry | undefined,
+  outage: NoMoreServers | undefined
+): Effect.Effect<Outcome<A>, E | LookupError, R> => {
+  const { db, entries, freshness, key } = run
+  const compute = execute(run, call, { previous, outage })
+  if (freshness.lock === undefined || outage !== undefined) return compute
+  const answered = Effect.flatMap(entries.find(db, key), (found) =>
+    Option.isNone(found)
+      ? Effect.succeedNone
+      : Effect.map(decide(run, found, false), (decision) =>
+          decision._tag === "Answer" ? Option.some<Outcome<A>>({ _tag: "Read", found: found.value }) : Option.none()
+        )
+  )
+  return Lock.withLock({
+    db,
+    key,
+    options: freshness.lock,
+    lookup: answered,
+    compute,
+    onOutage: (error) => (freshness.onOutage === "fail" ? Effect.fail(error) : Outage.record(db, error))
+  })
+}
+
+interface ExecuteOptions {
+  readonly previous: StoredEntry.StoredEntry | undefined
+  /** The lookup was in an outage: nothing is stored. */
+  readonly outage?: NoMoreServers | undefined
+  readonly isRefresh?: boolean
+}
+
+/** Runs the effect, and stores what it gives. */
+const execute = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  call: Call,
+  { isRefresh = false, outage, previous }: ExecuteOptions
+): Effect.Effect<Outcome<A>, E | LookupError, R> =>
+  Effect.gen(function* () {
+    const { clock, db, entries, freshness } = run
+    if (outage !== undefined && freshness.onOutage === "run") {
+      run.state.events.emit("Outage", run.key)
+      yield* Outage.record(db, outage)
+    }
+    const old =
+      run.wantsPrevious && previous !== undefined
+        ? yield* Effect.orDie(EntryStore.recoverDecode("miss", entries.decode(previous.json)))
+        : Option.none<A>()
+    const isStamped = freshness.hasTags || entries.isStamped
+    const loadedAt = isStamped ? yield* Stamps.loadTime(db) : Number.NEGATIVE_INFINITY
+    const startedAt = clock.unsafeCurrentTimeNanos()
+    const value = yield* Effect.tapError(run.effect(old), (error) =>
+      // A value that may still be served is worth more than a failure.
+      isRefresh || outage !== undefined ? Effect.void : remember(run, call, error)
+    )
+    if (outage !== undefined) {
+      return { _tag: "Ran" as const, value, json: Option.none(), outage: Option.some(outage) }
+    }
+    const took =
+      freshness.refreshAhead > 0 ? Math.max(Math.round(Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e6), 1) : 0
+    return yield* store(run, call, value, { loadedAt, took })
+  })
+
+/** Stores a failure of the effect where it is to be remembered. Where that fails, the failure of the effect stays. */
+const remember = <A, E, R, F>(
+  { clock, db, failures, key, state }: Run<A, E, R, F>,
+  call: Call,
+  error: E
+): Effect.Effect<void, never, R> =>
+  failures === undefined
+    ? Effect.void
+    : Effect.flatMap(failures.encode(error), (json) => {
+        if (Option.isNone(json)) return Effect.void
+        const expiresAt = clock.unsafeCurrentTimeMillis() + failures.lifetime
+        const entry = StoredEntry.exact.write({ ...StoredEntry.value(json.value, expiresAt), _tag: "Failure" })
+        return state.calls.store(call, db.put(key, entry, Ttl.forServer(failures.lifetime)))
+      }).pipe(
+        Effect.catchTag("NoMoreServers", (outage) => Outage.record(db, outage)),
+        Effect.catchAllCause((cause) =>
+          Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Outage.recordNotStored(db, key, cause)
+        ),
+        Effect.catchAll(() => Effect.void)
+      )
+
+/** Stores the value of the effect for as long as the options say. The value itself is never lost to that. */
+const store = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  call: Call,
+  value: A,
+  { loadedAt, took }: { readonly loadedAt: number; readonly took: number }
+): Effect.Effect<Outcome<A>, never, R> =>
+  Effect.gen(function* () {
+    const { db, entries, freshness, key, state } = run
+    const result = (json: Option.Option<Json>, outage: Option.Option<NoMoreServers> = Option.none()): Outcome<A> => ({
+      _tag: "Ran",
+      value,
+      json,
+      outage
+    })
+    const notStored = (json: Option.Option<Json> = Option.none()) => {
+      state.events.emit("NotStored", key)
+      return result(json)
+    }
+    const plan = Either.try({
+      try: () => ({ lifetime: freshness.lifetimeOf(value), tags: freshness.tagsOf(value) }),
+      catch: (error) => error
+    })
+    if (Either.isLeft(plan)) {
+      yield* Outage.recordNotStored(db, key, Cause.die(plan.left))
+      return notStored()
+    }
+    if (plan.right.lifetime === 0) return notStored()
+    const lifetime = yield* Freshness.jittered(plan.right.lifetime, freshness)
+    const json = yield* Effect.orDie(entries.encode(key, value))
+    const { staleFor } = freshness
+    const write = entries.write(db.put, key, json, { lifetime, staleFor, loadedAt, tags: plan.right.tags, took })
+    const stored = yield* Effect.either(state.calls.store(call, write))
+    if (Either.isLeft(stored)) {
+      if (stored.left._tag === "KeyError") return notStored(Option.some(json))
+      state.events.emit("Outage", key)
+      if (freshness.onOutage === "run") yield* Outage.record(db, stored.left)
+      return result(Option.some(json), Option.some(stored.left))
+    }
+    if (!Option.contains(stored.right, "STORED")) return notStored(Option.some(json))
+    state.events.emit("Stored", key)
+    return result(Option.some(json))
+  })

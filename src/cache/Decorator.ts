@@ -16,5 +16,5 @@ export const make = (db: GhostDBService, state: PerClient.PerClient, changes: Ch
     topology: db.topology,
     ...changes
   }
-  return Object.assign(decorated, { [PerClient.id]: state })
+  return PerClient.carry(decorated, state)
 }

@@ -1,10 +1,12 @@
 /** Failing open: an outage of the cache is a miss. */
 
 import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import * as Decorator from "./Decorator.js"
+import * as Intent from "./Intent.js"
 import * as Outage from "./Outage.js"
 import * as PerClient from "./PerClient.js"
 
@@ -23,9 +25,13 @@ export const wrap = (db: GhostDBService): GhostDBService => {
   if (made !== undefined) return made
   const otherwise =
     <B>(answer: B) =>
-    <A, E>(self: Effect.Effect<A, E | NoMoreServers>): Effect.Effect<A | B, Exclude<E, NoMoreServers>> =>
-      Effect.catchIf(self, isOutage, (error) => Effect.as(Outage.record(db, error), answer))
-  const open = Decorator.make(db, state.derive(), {
+    <A, E>(self: Effect.Effect<A, E | NoMoreServers>) =>
+      Effect.catchIf(self, Outage.isOutage, (error) =>
+        Effect.flatMap(FiberRef.get(Intent.current), ({ strict }) =>
+          strict === true ? Effect.fail(error) : Effect.as(Outage.record(db, error), answer)
+        )
+      )
+  const open = Decorator.make(db, state.derive({ failsOpen: true }), {
     get: (key) => otherwise(Option.none())(db.get(key)),
     put: (key, value, ttl) => otherwise("NOT_STORED" as const)(db.put(key, value, ttl)),
     add: (key, value, ttl) => otherwise("NOT_STORED" as const)(db.add(key, value, ttl)),
@@ -38,6 +44,3 @@ export const wrap = (db: GhostDBService): GhostDBService => {
   known.set(db, open)
   return open
 }
-
-const isOutage = (error: unknown): error is NoMoreServers =>
-  typeof error === "object" && error !== null && "_tag" in error && error._tag === "NoMoreServers"

@@ -1,8 +1,8 @@
 /**
  * A guard against stampedes across processes: one computes while the others wait for what it stores.
  *
- * The lock of a key is the entry `<key>#lock`, `{ "token": <random>, "until": <milliseconds since the epoch> }`, made
- * by `add`. Its deadline stands in the value because the server's TTL is late, and every `get` puts it off. Once the
+ * The lock of a key is an entry of its own, `{ "token": <random>, "until": <milliseconds since the epoch> }`, made by
+ * `add`. Its deadline stands in the value because the server's TTL is late, and every `get` puts it off. Once the
  * deadline has passed by the `Clock` of a process that wants the lock, the holder counts as dead: that process deletes
  * the entry and adds its own, and among several the `add` decides.
  *
@@ -15,20 +15,24 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { ParseError } from "effect/ParseResult"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
-import { Ttl } from "../model/Ttl.js"
+import { type DurationLike, Ttl } from "../model/Ttl.js"
+import * as Intent from "./Intent.js"
+import * as PerClient from "./PerClient.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 
 /** How processes take turns on a key. */
 export interface LockOptions {
   /** After how long a holder counts as dead: longer than the effect should ever take. Default 10 seconds. */
-  readonly lease?: Duration.DurationInput | undefined
-  /** How long the others wait for the value before they compute it themselves. Default 5 seconds. */
-  readonly wait?: Duration.DurationInput | undefined
+  readonly lease?: DurationLike | undefined
+  /**
+   * How long the others wait for the value before they compute it themselves, the time that nodes take to answer
+   * included. Default 5 seconds.
+   */
+  readonly wait?: DurationLike | undefined
   /** When those who wait look again. Default: every 50 milliseconds, give or take a fifth. */
   readonly poll?: Schedule.Schedule<unknown> | undefined
 }
@@ -45,7 +49,7 @@ const decode = Schema.decodeUnknownOption(Holder)
 interface Lock {
   /** Whether this is the holder now, or there is none to wait for. */
   readonly take: Effect.Effect<boolean, NoMoreServers | KeyError>
-  /** Ends the lock if it is still this holder's. Where that fails, the lease ends it. */
+  /** Ends the lock, in the background, if it is still this holder's. Where that fails, the lease ends it. */
   readonly release: Effect.Effect<void>
 }
 
@@ -55,7 +59,11 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
   const token = crypto.randomUUID()
   const isOwn = (found: Option.Option<unknown>) =>
     Option.exists(Option.flatMap(found, decode), (holder) => holder.token === token)
-  let asked = false
+  let added = false
+  const release = db.get(lockKey).pipe(
+    Effect.flatMap((found) => (isOwn(found) ? db.delete(lockKey) : Effect.void)),
+    Effect.ignore
+  )
   return {
     take: Effect.gen(function* () {
       const current = yield* db.get(lockKey)
@@ -66,38 +74,44 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
         if (Option.isNone(holder) || holder.value.until > now) return false
         yield* db.delete(lockKey)
       }
-      asked = true
-      const added = yield* db.add(lockKey, { token, until: now + lease }, Ttl.forServer(lease))
-      if (added === "STORED") return true
+      added = true
+      const result = yield* db.add(lockKey, { token, until: now + lease }, Ttl.forServer(lease))
+      if (result === "STORED") return true
       // Another was first, or the reply was lost and the lock is this one's; or none can be had, so that there is
       // nothing to wait for: the client forgives an outage.
       const after = yield* db.get(lockKey)
       return Option.isNone(after) || isOwn(after)
     }),
-    release: Effect.suspend(() =>
-      asked
-        ? db.get(lockKey).pipe(
-            Effect.flatMap((found) => (isOwn(found) ? db.delete(lockKey) : Effect.void)),
-            Effect.ignore
-          )
-        : Effect.void
-    )
+    release: Effect.suspend(() => (added ? Effect.asVoid(PerClient.of(db).fork(release)) : Effect.void))
   }
 }
 
+/** What is done under the lock of a key. */
+export interface Locked<A, E, R, E2, R2, E3> {
+  readonly db: GhostDBService
+  readonly key: string
+  readonly options: LockOptions
+  /** The answer that another has left. It is asked of the nodes, past near caches. */
+  readonly lookup: Effect.Effect<Option.Option<A>, E | NoMoreServers, R>
+  readonly compute: Effect.Effect<A, E2, R2>
+  /** Where the lock or the lookup is in an outage, and this succeeds, the value is computed all the same. */
+  readonly onOutage: (error: NoMoreServers) => Effect.Effect<void, E3>
+}
+
+const isOutage = (error: { readonly _tag: string }): error is NoMoreServers => error._tag === "NoMoreServers"
+
 /**
- * Computes the value when it is this process's turn, unless `lookup` finds the answer that another has left: it is
- * asked again and again while others hold the lock, and once more when they no longer do. After `wait` the value is
- * computed all the same, and so it is when the lock or the lookup is in an outage that `onOutage` forgives.
+ * Computes when it is this process's turn, unless another has left an answer: that is looked up again and again while
+ * others hold the lock, and once more when they no longer do. After `wait` the value is computed all the same.
  */
-export const withLock = <A, E extends KeyError | ParseError, E1, R, E2, R2, E3>(
-  db: GhostDBService,
-  key: string,
-  options: LockOptions,
-  lookup: Effect.Effect<Option.Option<Effect.Effect<A, E1>>, E | NoMoreServers, R>,
-  compute: Effect.Effect<A, E2, R2>,
-  onOutage: (error: NoMoreServers) => Effect.Effect<void, E3>
-): Effect.Effect<A, E | E1 | E2 | E3 | KeyError, R | R2> =>
+export const withLock = <A, E extends { readonly _tag: string }, R, E2, R2, E3>({
+  compute,
+  db,
+  key,
+  lookup,
+  onOutage,
+  options
+}: Locked<A, E, R, E2, R2, E3>): Effect.Effect<A, E | E2 | E3 | KeyError, R | R2> =>
   Effect.suspend(() => {
     const lock = make(db, key, options)
     const turn = Effect.flatMap(lock.take, (held) =>
@@ -107,30 +121,41 @@ export const withLock = <A, E extends KeyError | ParseError, E1, R, E2, R2, E3>(
       turn,
       Schedule.identity<Effect.Effect.Success<typeof turn>>().pipe(
         Schedule.untilInput(Option.isSome),
-        Schedule.zipLeft(Schedule.upTo(options.poll ?? defaults.poll, options.wait ?? defaults.wait))
+        Schedule.zipLeft(options.poll ?? defaults.poll)
       )
+    ).pipe(
+      (waiting) => Intent.run({ fresh: true }, waiting),
+      Effect.timeoutOption(options.wait ?? defaults.wait),
+      Effect.map((found) => Option.flatten(Option.flatten(found)))
     )
     return turnOrTimeout.pipe(
-      Effect.map(Option.flatten),
-      Effect.catchTag("NoMoreServers", (error) => Effect.as(onOutage(error), Option.none())),
-      Effect.flatMap((found): Effect.Effect<A, E1 | E2, R2> => Option.getOrElse(found, () => compute)),
+      Effect.catchIf(isOutage, (error) => Effect.as(onOutage(error), Option.none<A>())),
+      Effect.flatMap(
+        (found): Effect.Effect<A, E2, R2> => (Option.isSome(found) ? Effect.succeed(found.value) : compute)
+      ),
       Effect.ensuring(lock.release)
     )
   })
 
-/** Runs the effect where no other process holds the lock and it is still wanted, and does nothing otherwise. */
-export const tryWithLock = <E, R, B, E2, R2>(
-  db: GhostDBService,
-  key: string,
-  options: LockOptions,
-  isWanted: Effect.Effect<boolean, E, R>,
-  effect: Effect.Effect<B, E2, R2>
-): Effect.Effect<void, E | E2 | NoMoreServers | KeyError, R | R2> =>
+/** Computes where no other process holds the lock and no other has left an answer; none otherwise. */
+export const tryWithLock = <A, E, R, E2, R2, E3>({
+  compute,
+  db,
+  key,
+  lookup,
+  options
+}: Omit<Locked<A, E, R, E2, R2, E3>, "onOutage">): Effect.Effect<
+  Option.Option<A>,
+  E | E2 | NoMoreServers | KeyError,
+  R | R2
+> =>
   Effect.suspend(() => {
     const lock = make(db, key, options)
-    return lock.take.pipe(
-      Effect.flatMap((held) => (held ? isWanted : Effect.succeed(false))),
-      Effect.flatMap((wanted) => (wanted ? Effect.asVoid(effect) : Effect.void)),
+    const isWanted = Effect.flatMap(lock.take, (held) =>
+      held ? Effect.map(lookup, Option.isNone) : Effect.succeed(false)
+    )
+    return Intent.run({ fresh: true }, isWanted).pipe(
+      Effect.flatMap((wanted) => (wanted ? Effect.asSome(compute) : Effect.succeedNone)),
       Effect.ensuring(lock.release)
     )
   })

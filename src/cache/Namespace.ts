@@ -1,15 +1,15 @@
 /**
- * Entries under a prefix that can be dropped all at once, although GhostDB cannot list keys.
+ * The entries of one adapter's store, which can be dropped all at once, although GhostDB cannot list keys.
  *
- * An entry is `{ "generation": <string>, "value": <JSON>, "expiresAt": <milliseconds since the epoch, or null> }` under
- * `<namespace>:<key>`, and counts only while its generation is the one that stands, as a string, under
- * `<namespace>#generation`. `clear` deletes the generation; the next `set` makes a new one at random, so that no
- * generation ever comes back and losing one, to an eviction or a restart, loses entries but never revives any.
+ * An entry is `{ "generation": <string>, "value": <JSON>, "expiresAt": <milliseconds since the epoch, or null> }`, and
+ * counts only while its generation is the `id` of the stamp that stands for the store: see Stamps. `clear` makes a new
+ * stamp. Losing the stamp, to an eviction or a restart, loses entries but never revives any.
  *
  * A `set` that is under way during a `clear` is lost with the others. Entries that were dropped stay on the nodes until
- * they are overwritten, expire, or are evicted. Every command asks the node of the generation, too.
+ * they are overwritten, expire, or are evicted. Every command asks the node of the stamp, too.
  */
 
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -18,20 +18,33 @@ import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
-import * as ReservedKeys from "./ReservedKeys.js"
+import * as Intent from "./Intent.js"
+import * as Outage from "./Outage.js"
+import * as PerClient from "./PerClient.js"
+import type * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
+import * as Stamps from "./Stamps.js"
+import * as StorableJson from "./StorableJson.js"
 
-/** The entries of one namespace. TTLs are in milliseconds, `Infinity` for never, and exact by the `Clock`. */
+/**
+ * The entries of one namespace. TTLs are in milliseconds, `Infinity` for never, and exact by the `Clock`. With a client
+ * that fails open, an outage is a miss and nothing else: what was to be stored is not.
+ */
 export interface Namespace {
   readonly get: (key: string) => Effect.Effect<Option.Option<unknown>, NoMoreServers | KeyError>
   readonly getMany: (
     keys: ReadonlyArray<string>
   ) => Effect.Effect<Array<Option.Option<unknown>>, NoMoreServers | KeyError>
-  readonly set: (key: string, value: unknown, ttl: number) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
+  /** `NOT_STORED` where it is too large. A value that JSON would not hold as it is, is a defect that names the path. */
+  readonly set: (
+    key: string,
+    value: unknown,
+    ttl: number
+  ) => Effect.Effect<StoreResult | "OUTAGE", NoMoreServers | KeyError>
   /** `NOT_STORED` when any of them is not. */
   readonly setMany: (
     entries: Iterable<readonly [key: string, value: unknown, ttl: number]>
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
+  ) => Effect.Effect<StoreResult | "OUTAGE", NoMoreServers | KeyError>
   readonly remove: (key: string) => Effect.Effect<void, NoMoreServers | KeyError>
   readonly clear: Effect.Effect<void, NoMoreServers | KeyError>
 }
@@ -46,27 +59,42 @@ const decode = SafeDecode.decoder(
 
 const concurrency = 128
 
-/** A namespace of the client. */
-export const make = (db: GhostDBService, name: string): Namespace => {
-  const generationKey = ReservedKeys.generation(name)
-  const keyOf = (key: string) => `${name}:${key}`
+/** Throws, and so makes a defect of, a value that would be stored as something else. */
+const storable = (key: string, value: unknown): Json => {
+  const wrong = StorableJson.unstorable(value)
+  // It has just been checked.
+  if (wrong === undefined) return value as Json
+  throw new Cause.IllegalArgumentException(
+    `the value for the key ${JSON.stringify(key)} is not JSON: ${wrong.found} at ${StorableJson.showPath(wrong.path)}`
+  )
+}
 
-  const generation = Effect.map(db.get(generationKey), Option.filter(Schema.is(Schema.String)))
+/** A namespace of the client, in its part of the key space. */
+export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace => {
+  const { failsOpen } = PerClient.of(db)
+  // Whether a value was too large or no node served it, the answers of a client that fails open do not tell.
+  const orElse = <A, B, E>(
+    answer: B,
+    self: Effect.Effect<A, E | NoMoreServers>
+  ): Effect.Effect<A | B, E | NoMoreServers> =>
+    failsOpen
+      ? Effect.catchIf(
+          Intent.run({ strict: true }, self),
+          (error): error is E & NoMoreServers => Outage.isOutage(error),
+          (error) => Effect.as(Outage.record(db, error), answer)
+        )
+      : self
 
-  const findOrMake = Effect.flatMap(db.get(generationKey), (current) => {
-    if (Option.isSome(current) && typeof current.value === "string") return Effect.succeedSome(current.value)
-    const made = crypto.randomUUID()
-    const store = Option.isNone(current) ? db.add(generationKey, made) : db.put(generationKey, made)
-    return Effect.map(store, (result) => (result === "STORED" ? Option.some(made) : Option.none()))
-  })
-  // Where it is not stored, another has just made one, or the reply was lost: the next look finds it.
-  const generationForWrite = Effect.repeat(findOrMake, { until: Option.isSome, times: 3 })
+  const generation = Effect.map(
+    Stamps.read(db, space.generation),
+    Option.map(({ id }) => id)
+  )
 
   const read = (key: string, generation: Effect.Effect<Option.Option<string>, NoMoreServers | KeyError>) =>
     Effect.zipWith(
       generation,
-      Effect.flatMap(db.get(keyOf(key)), (json) =>
-        // What is no entry of ours is none.
+      Effect.flatMap(db.get(space.entry(key)), (json) =>
+        // A value in another format counts as a miss.
         Option.isNone(json) ? Effect.succeedNone : Effect.option(decode(json.value))
       ),
       (generation, entry) =>
@@ -80,32 +108,36 @@ export const make = (db: GhostDBService, name: string): Namespace => {
       { concurrent: true }
     ).pipe(Effect.flatten)
 
-  const setMany: Namespace["setMany"] = (entries) =>
-    Effect.gen(function* () {
-      const generation = yield* generationForWrite
-      if (Option.isNone(generation)) return "NOT_STORED"
+  const setMany: Namespace["setMany"] = (entries) => {
+    const set = Effect.gen(function* () {
+      const checked = Array.from(entries, ([key, value, ttl]) => ({ key, value: storable(key, value), ttl }))
+      const stamp = yield* Stamps.readOrMake(db, space.generation)
+      if (Option.isNone(stamp)) return "NOT_STORED"
       const now = yield* Clock.currentTimeMillis
       const results = yield* Effect.forEach(
-        entries,
-        ([key, value, ttl]) => {
-          const entry = { generation: generation.value, value, expiresAt: Number.isFinite(ttl) ? now + ttl : null }
-          // Whether it is JSON is checked when it is written.
-          return db.put(keyOf(key), entry as Json, Ttl.forServer(ttl))
-        },
+        checked,
+        ({ key, ttl, value }) =>
+          db.put(
+            space.entry(key),
+            { generation: stamp.value.id, value, expiresAt: Number.isFinite(ttl) ? now + ttl : null },
+            Ttl.forServer(ttl)
+          ),
         { concurrency }
       )
       return results.includes("NOT_STORED") ? "NOT_STORED" : "STORED"
     })
+    return orElse("OUTAGE" as const, set)
+  }
 
   return {
-    get: (key) => read(key, generation),
+    get: (key) => orElse(Option.none(), read(key, generation)),
     getMany: (keys) =>
       Effect.flatMap(Effect.cached(generation), (generation) =>
-        Effect.forEach(keys, (key) => read(key, generation), { concurrency })
+        Effect.forEach(keys, (key) => orElse(Option.none(), read(key, generation)), { concurrency })
       ),
     set: (key, value, ttl) => setMany([[key, value, ttl]]),
     setMany,
-    remove: (key) => Effect.asVoid(db.delete(keyOf(key))),
-    clear: Effect.asVoid(db.delete(generationKey))
+    remove: (key) => orElse(undefined, Effect.asVoid(db.delete(space.entry(key)))),
+    clear: orElse(undefined, Effect.asVoid(Stamps.renewLater(db, space.generation)))
   }
 }

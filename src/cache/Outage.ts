@@ -9,6 +9,10 @@ import type { GhostDBService } from "../model/GhostDBService.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import * as PerClient from "./PerClient.js"
 
+/** Whether an error is an outage. */
+export const isOutage = (error: unknown): error is NoMoreServers =>
+  typeof error === "object" && error !== null && "_tag" in error && error._tag === "NoMoreServers"
+
 const interval = 60_000
 
 interface Warning {
@@ -41,3 +45,11 @@ export const record = (db: GhostDBService, error: NoMoreServers): Effect.Effect<
 /** A refresh in the background failed; the stale value stays. */
 export const recordFailedRefresh = (db: GhostDBService, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   warn(db, "GhostDB cache-aside: a stale value could not be refreshed", Cause.pretty(cause))
+
+/** The effect of a call in the background has not ended in time, and is interrupted. */
+export const recordAbandoned = (db: GhostDBService, key: string): Effect.Effect<void> =>
+  warn(db, "GhostDB cache-aside: an effect in the background did not end in time", `the key ${JSON.stringify(key)}`)
+
+/** A result of an effect could not be stored, through no fault of the nodes: its `ttl` is none, for instance. */
+export const recordNotStored = (db: GhostDBService, key: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  warn(db, "GhostDB cache-aside: a result is not stored", `the key ${JSON.stringify(key)}: ${Cause.pretty(cause)}`)

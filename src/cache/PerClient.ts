@@ -4,33 +4,92 @@
  */
 
 import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import type * as Scope from "effect/Scope"
 import type { GhostDBService } from "../model/GhostDBService.js"
+import * as Telemetry from "../telemetry/Telemetry.js"
+import { CacheEvents } from "./CacheEvents.js"
+import { Calls } from "./Calls.js"
+import * as Intent from "./Intent.js"
 
-/** One client's state, by the policy that keeps it. */
+/** What all services of one client share, decorated or not. */
+export interface Shared {
+  /** The client's; without one, work in the background runs until it is done. */
+  readonly scope: Scope.Scope | undefined
+  /** Whether the client tells of each write by itself. */
+  readonly tellsWrites: boolean
+  /** How long a command takes at most, in milliseconds. */
+  readonly deadline: number
+  /** Whether what a fiber does is traced. */
+  readonly isTraced: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
+  readonly calls: Calls
+  readonly events: CacheEvents
+  readonly slots: Map<object, unknown>
+  /** How many decorated services there are. */
+  decorated: number
+}
+
+const makeShared = (settings: Pick<Shared, "scope" | "deadline" | "isTraced">): Shared => ({
+  ...settings,
+  tellsWrites: settings.scope !== undefined,
+  calls: new Calls(),
+  events: new CacheEvents(),
+  slots: new Map(),
+  decorated: 0
+})
+
+/** The state of one service of a client. */
 export class PerClient {
-  readonly #slots = new Map<object, unknown>()
+  constructor(
+    readonly shared: Shared,
+    /** Tells apart the services of a client, which may answer differently. */
+    readonly name: string,
+    /** Whether an outage is an answer here, and no error. */
+    readonly failsOpen: boolean,
+    /** Whether a near cache stands before the nodes. */
+    readonly isNear: boolean
+  ) {}
 
-  /** @param scope the client's; without one, work in the background runs until it is done */
-  constructor(readonly scope: Scope.Scope | undefined) {}
-
-  /** What `make` gave for this client, made at first use. */
-  slot<A>(make: (client: PerClient) => A): A {
-    if (!this.#slots.has(make)) this.#slots.set(make, make(this))
-    // Only the line above writes: under `make` stands what `make` gave.
-    return this.#slots.get(make) as A
+  get calls(): Calls {
+    return this.shared.calls
   }
 
-  /** The state of a decorated service: calls of its own, since it answers otherwise, that end with the same scope. */
-  derive(): PerClient {
-    return new PerClient(this.scope)
+  get events(): CacheEvents {
+    return this.shared.events
+  }
+
+  /** What `make` gave for this client, made at first use. */
+  slot<A>(make: () => A): A {
+    const { slots } = this.shared
+    if (!slots.has(make)) slots.set(make, make())
+    // Only the line above writes: under `make` stands what `make` gave.
+    return slots.get(make) as A
+  }
+
+  /** The state of a decorated service: it shares all of this but the lookups, which it may answer otherwise. */
+  derive(changes: { readonly failsOpen?: boolean; readonly isNear?: boolean }): PerClient {
+    const { failsOpen = this.failsOpen, isNear = this.isNear } = changes
+    return new PerClient(this.shared, `${++this.shared.decorated}`, failsOpen, isNear)
   }
 
   /** Runs the effect in the background. It is interrupted where it still runs when the client's scope closes. */
-  fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<void, never, R> {
+  fork<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Fiber.RuntimeFiber<A, E>, never, R> {
+    const { scope } = this.shared
     const interruptible = Effect.interruptible(effect)
-    const fork = this.scope === undefined ? Effect.forkDaemon(interruptible) : Effect.forkIn(interruptible, this.scope)
-    return Effect.asVoid(fork)
+    return scope === undefined ? Effect.forkDaemon(interruptible) : Effect.forkIn(interruptible, scope)
+  }
+
+  /** A write of the user's: what is under way for the key is detached first. */
+  writing<A, E, R>(key: string, write: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const { calls } = this.shared
+    return Effect.suspend(() => {
+      if (calls.isIdle) return write
+      return Effect.flatMap(FiberRef.get(Intent.current), ({ storing }) => {
+        const before = storing === true ? undefined : calls.write(key)
+        return before === undefined ? write : Effect.zipRight(before, write)
+      })
+    })
   }
 }
 
@@ -40,18 +99,39 @@ export const id: unique symbol = Symbol.for("effect-ghostdb/PerClient")
 /** A service written by hand has its state from its first use on, for as long as it is reachable. */
 const byHand = new WeakMap<GhostDBService, PerClient>()
 
+/** The deadline is the default of a client. */
+const ofHand = { scope: undefined, deadline: 5000, isTraced: Telemetry.isTraced }
+
 /** The state of a service's client. */
 export const of = (db: GhostDBService): PerClient => {
   const carried: unknown = Reflect.get(db, id)
   if (carried instanceof PerClient) return carried
   let state = byHand.get(db)
   if (state === undefined) {
-    state = new PerClient(undefined)
+    state = new PerClient(makeShared(ofHand), "", false, false)
     byHand.set(db, state)
   }
   return state
 }
 
 /** The service of a new client, with the state that ends with the scope. */
-export const attach = (db: GhostDBService, scope: Scope.Scope): GhostDBService =>
-  Object.assign(db, { [id]: new PerClient(scope) })
+export const attach = (
+  db: GhostDBService,
+  settings: Pick<Shared, "deadline" | "isTraced"> & { readonly scope: Scope.Scope }
+): GhostDBService => {
+  const state = new PerClient(makeShared(settings), "", false, false)
+  const attached: GhostDBService = {
+    ...db,
+    put: (key, value, ttl) => state.writing(key, db.put(key, value, ttl)),
+    add: (key, value, ttl) => state.writing(key, db.add(key, value, ttl)),
+    delete: (key) => state.writing(key, db.delete(key)),
+    flush: Effect.suspend(() => {
+      state.calls.writeAll()
+      return db.flush
+    })
+  }
+  return Object.assign(attached, { [id]: state })
+}
+
+/** The service with the state of a decorated one. */
+export const carry = (db: GhostDBService, state: PerClient): GhostDBService => Object.assign(db, { [id]: state })

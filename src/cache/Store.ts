@@ -1,45 +1,61 @@
 /** Typed values: a schema in front of the commands, and what is built on that. */
 
+import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Either from "effect/Either"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
-import * as Request from "effect/Request"
-import * as RequestResolver from "effect/RequestResolver"
 import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
-import type { Ttl } from "../model/Ttl.js"
+import type { DurationLike, Ttl } from "../model/Ttl.js"
 import * as Batch from "./Batch.js"
 import * as CacheAside from "./CacheAside.js"
-import * as Outage from "./Outage.js"
+import * as EntryStore from "./EntryStore.js"
+import * as Freshness from "./Freshness.js"
+import * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
-import * as Entry from "./StoredEntry.js"
+import * as Stamps from "./Stamps.js"
+import * as StoredEntry from "./StoredEntry.js"
 import type {
-  CacheAsideOptions,
+  CallDecodeError,
   DecodeError,
-  ExactCacheAsideOptions,
   Expiry,
+  FailureOptions,
   GetOrElseOptions,
   JsonEncoded,
   OnDecodeError,
   OnOutage,
   OutageError,
-  StoreOptions
+  StoreKeyOptions,
+  StoreOptions,
+  TimeoutError
 } from "./StoreOptions.js"
+import * as StoreRequests from "./StoreRequests.js"
+import * as TypedCommands from "./TypedCommands.js"
 
 /**
- * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs. Where a method
- * fails with `KeyError`, its key has the store's prefix.
+ * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs, and `G` what the
+ * store's options add to the errors of `getOrElse`. Where a method fails with `KeyError`, its key has the store's prefix.
  */
-export interface StoreOf<Self, A, E extends ParseError = ParseError, R = never, X extends Expiry = "server"> {
+export interface StoreOf<
+  Self,
+  A,
+  E extends ParseError = ParseError,
+  R = never,
+  X extends Expiry = "server",
+  G = never
+> {
   /** The value of a key. None where there is none, it has expired, or it is a cached failure. */
   readonly get: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, Self | R>
-  /** Stores a value, over the one that is there. @see GhostDBService.put */
+  /**
+   * Stores a value, over the one that is there. One that JSON would not hold as it is, as `NaN` or a lone surrogate, is a
+   * `ParseError` that names the key and the path. @see GhostDBService.put
+   *
+   * @param ttl default: the store's. `NOT_STORED` where the store's is a function and gives 0
+   */
   readonly put: (
     key: string,
     value: A,
@@ -86,17 +102,39 @@ export interface StoreOf<Self, A, E extends ParseError = ParseError, R = never, 
   /**
    * Cache-aside: the value of a key, or else that of the effect, which is stored.
    *
-   * - Callers of a key share one lookup and one run of the effect, in this process and as long as one of them waits;
-   *   the first caller's effect, options and context count. So callers of one key must pass effects that mean the same.
+   * - Callers of a key share one lookup and one run of the effect, in this process. The first caller's effect runs, in its
+   *   context; where that caller is interrupted, the next one's runs anew. So callers of one key must pass effects that
+   *   mean the same. The others have copies of the value; what the schema passes through as it is, is frozen.
+   * - A `put`, `add` or `delete` of the key in this process counts for more than a run that is under way: its value is not
+   *   stored, and later callers do not wait for it.
+   * - A function instead of an effect is given the value that was there before, if it can be read.
    * - A failure of the effect is not stored, unless `failure` says so; then it is the answer until its TTL is over.
    * - An outage of the cache degrades to no cache, unless `onOutage` is `"fail"`.
    * - A value that the schema cannot encode is a defect.
    */
-  readonly getOrElse: <E2, R2, O extends OnOutage = "run", F = never, FI = never, FR = never>(
+  readonly getOrElse: <
+    E2,
+    R2,
+    D extends OnDecodeError | undefined = undefined,
+    O extends OnOutage | undefined = undefined,
+    H extends DurationLike | undefined = undefined,
+    F = never,
+    FI = never,
+    FR = never
+  >(
     key: string,
-    effect: Effect.Effect<A, E2, R2>,
-    options?: GetOrElseOptions<A, X, O, F, FI, FR>
-  ) => Effect.Effect<A, E2 | F | E | KeyError | OutageError<O>, Self | R | R2 | FR>
+    effect: Effect.Effect<A, E2, R2> | ((previous: Option.Option<A>) => Effect.Effect<A, E2, R2>),
+    options?: GetOrElseOptions<A, X, D, O, H, F, FI, FR>
+  ) => Effect.Effect<
+    A,
+    E2 | F | G | CallDecodeError<E, D> | KeyError | OutageError<O> | TimeoutError<H>,
+    Self | R | R2 | FR
+  >
+  /**
+   * Ends all entries of the store, for all processes, by one stamp. Only where the store is `clearable`; otherwise it is a
+   * defect. See `GhostDB.expireTags` for how exact that is.
+   */
+  readonly clear: Effect.Effect<void, NoMoreServers | KeyError, Self>
   /**
    * {@link StoreOf.get} as a request: those that an `Effect.forEach` or `Effect.all` with `batching` makes go to the
    * cluster together, each key once.
@@ -104,117 +142,140 @@ export interface StoreOf<Self, A, E extends ParseError = ParseError, R = never, 
   readonly request: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, Self | R>
 }
 
-interface Get<A, E> extends Request.Request<Option.Option<A>, E> {
-  readonly _tag: "effect-ghostdb/Get"
-  // Requests are equal by their members, and may be cached in one place for all stores and clients.
-  readonly owner: object
-  readonly db: GhostDBService
-  readonly key: string
+/** The store's options by whatever type they have been checked. */
+type AnyStoreOptions<A, F, FI, FR> = AnyCallOptions<A, F, FI, FR> & StoreKeyOptions<Expiry>
+
+/** A call's likewise. */
+type AnyCallOptions<A, F, FI, FR> = Freshness.AnyOptions<A> & {
+  readonly failure?: FailureOptions<F, FI, FR> | undefined
 }
 
+/** Throws where a store cannot be cleared as it is made. */
+const stampOf = ({ clearable, expiry, prefix }: StoreKeyOptions<Expiry>): string | undefined => {
+  if (clearable !== true) return undefined
+  if (expiry === "exact" && prefix !== undefined && prefix !== "") return ReservedKeys.prefix(prefix)
+  throw new Cause.IllegalArgumentException('a store that is clearable needs expiry: "exact" and a prefix')
+}
+
+/** Making a decoder costs as much as a command: it is made when it is needed. */
+const failuresOf = <F, FI, FR>(
+  failure: FailureOptions<F, FI, FR> | undefined,
+  lifetime: number
+): CacheAside.Failures<F, FR> | undefined =>
+  failure === undefined || lifetime === 0
+    ? undefined
+    : {
+        lifetime,
+        decode: (json) => SafeDecode.decoder(failure.schema)(json),
+        encode: (error) =>
+          Schema.is(failure.schema)(error)
+            ? // The type of `failure` says that this is JSON.
+              Effect.asSome(Schema.encode(failure.schema)(error) as Effect.Effect<Json, ParseError, FR>)
+            : Effect.succeedNone
+      }
+
 /** A store of a schema's values. */
-export const make = <Self, A, I, R, D extends OnDecodeError = "fail", X extends Expiry = "server">(
+export const make = <
+  Self,
+  A,
+  I,
+  R,
+  D extends OnDecodeError = "fail",
+  X extends Expiry = "server",
+  O extends OnOutage | undefined = undefined,
+  H extends DurationLike | undefined = undefined,
+  F = never,
+  FI = never,
+  FR = never
+>(
   tag: Context.Tag<Self, GhostDBService>,
   schema: Schema.Schema<A, I, R> & JsonEncoded<I>,
-  options: StoreOptions<D, X> = {}
-): StoreOf<Self, A, DecodeError<D>, R, X> => {
-  const { expiry, onDecodeError = "fail", prefix = "", ttl: defaultTtl = -1 } = options
+  options?: StoreOptions<A, D, X, O, H, F, FI, FR>
+): StoreOf<Self, A, DecodeError<D>, R | FR, X, F | OutageError<O> | TimeoutError<H>> => {
+  // Where X is not "exact", the type has none of what that needs.
+  const given = (options ?? {}) as AnyStoreOptions<A, F, FI, FR>
+  const { prefix = "" } = given
+  const stamp = stampOf(given)
+  const own = Freshness.resolve(given)
+  const format = given.expiry === "exact" ? StoredEntry.exact : StoredEntry.server
+  const entries = EntryStore.make<A, I, R | FR>(schema, { format, prefixStamp: stamp, longest: own.longest })
   // Keys of untyped code are left as they are, for the client to refuse.
   const keyOf = (key: string) => (typeof key === "string" ? `${prefix}${key}` : key)
-  const encode = Schema.encode(schema)
-  const codec: Entry.Codec<A, DecodeError<D>, R> = {
-    // `JsonEncoded` has checked that I is JSON.
-    encode: (value) => encode(value) as Effect.Effect<Json, ParseError, R>,
-    decode: SafeDecode.decoder(schema),
-    // The value of `onDecodeError` is of the type D.
-    recoverDecode: (onDecodeError === "miss" ? Effect.option : Effect.asSome) as Entry.Codec<
-      A,
-      DecodeError<D>,
-      R
-    >["recoverDecode"]
-  }
-  const entries = expiry === "exact" ? Entry.exactEntries(codec) : Entry.serverEntries(codec)
 
-  const get = (key: string) =>
-    Effect.flatMap(tag, (db) =>
-      Effect.map(entries.find(db, keyOf(key), 0), (found) =>
-        found._tag === "Value" ? Option.some(found.value) : Option.none()
-      )
-    )
-  const put = (key: string, value: A, ttl: Ttl = defaultTtl) =>
-    Effect.flatMap(tag, (db) => entries.put(db, keyOf(key), value, ttl, 0))
-  const remove = (key: string) => Effect.flatMap(tag, (db) => db.delete(keyOf(key)))
+  /** The errors of decoding that `onDecodeError` leaves, which is of the type D. */
+  const decoded = <B, E>(self: Effect.Effect<B, E | ParseError, R | FR>) =>
+    self as Effect.Effect<B, E | DecodeError<D>, R | FR>
+
+  const get = (key: string) => Effect.flatMap(tag, (db) => decoded(TypedCommands.find(db, keyOf(key), entries, own)))
+  const write = (command: "put" | "add", key: string, value: A, ttl: Ttl | undefined) =>
+    Effect.flatMap(tag, (db) => TypedCommands.write(db, command, keyOf(key), value, ttl, entries, own))
+  const put = (key: string, value: A, ttl?: Ttl) => write("put", key, value, ttl)
+  const remove = (key: string) => Effect.flatMap(tag, (db) => TypedCommands.remove(db, keyOf(key)))
   const getMany = (keys: Iterable<string>, batch?: Batch.BatchOptions) => Batch.forEachKey(keys, get, batch)
-
-  type Lookup = Get<A, NoMoreServers | KeyError | DecodeError<D>>
-  const lookup = Request.tagged<Lookup>("effect-ghostdb/Get")
-  const resolver = RequestResolver.makeBatched((lookups: ReadonlyArray<Lookup>) =>
-    Effect.flatMap(getMany(lookups.map(({ key }) => key)), (results) =>
-      Effect.forEach(
-        lookups,
-        (lookup) => {
-          const result = results.get(lookup.key)
-          return result === undefined ? Effect.void : Request.complete(lookup, Exit.fromEither(result))
-        },
-        { discard: true }
-      )
+  const add = (key: string, value: A, ttl?: Ttl) =>
+    Effect.flatMap(write("add", key, value, ttl), (result) =>
+      result === "STORED" || format.name === "server"
+        ? Effect.succeed(result)
+        : Effect.flatMap(tag, (db) =>
+            Effect.flatMap(TypedCommands.isOver(db, keyOf(key), entries), (isOver) =>
+              isOver ? Effect.zipRight(remove(key), write("add", key, value, ttl)) : Effect.succeed(result)
+            )
+          )
     )
-  )
+
+  const getOrElse = <E2, R2, F2, FI2, FR2>(
+    key: string,
+    effect: Effect.Effect<A, E2, R2> | ((previous: Option.Option<A>) => Effect.Effect<A, E2, R2>),
+    call: AnyCallOptions<A, F2, FI2, FR2> | undefined
+  ) =>
+    Effect.flatMap(tag, (db) => {
+      const freshness = call === undefined ? own : Freshness.resolve<A>(merge(given, call))
+      const isEffect = Effect.isEffect(effect)
+      return CacheAside.getOrElse<A, E2, R | R2 | FR | FR2, F | F2>({
+        db,
+        key: keyOf(key),
+        entries,
+        effect: isEffect ? () => effect : effect,
+        wantsPrevious: !isEffect,
+        freshness,
+        failures:
+          call?.failure === undefined
+            ? failuresOf(given.failure, freshness.failureLifetime)
+            : failuresOf(call.failure, freshness.failureLifetime)
+      })
+    })
 
   return {
     get,
     put,
-    add: (key, value, ttl = defaultTtl) => Effect.flatMap(tag, (db) => entries.add(db, keyOf(key), value, ttl)),
+    add,
     delete: remove,
     getMany,
     putMany: (values, options = {}) =>
       Batch.forEachEntry(values, (key, value) => put(key, value, options.ttl), options),
     deleteMany: (keys, batch) => Batch.forEachKey(keys, remove, batch),
-    getOrElse: <E2, R2, O extends OnOutage = "run", F = never, FI = never, FR = never>(
-      key: string,
-      effect: Effect.Effect<A, E2, R2>,
-      options?: GetOrElseOptions<A, X, O, F, FI, FR>
-    ) =>
-      Effect.flatMap(tag, (db) => {
-        // Where X is not "exact", the type has no `staleFor` and no `failure`.
-        const {
-          failure,
-          lock,
-          onOutage,
-          staleFor,
-          ttl = defaultTtl
-        } = (options ?? {}) as CacheAsideOptions<A, O> & ExactCacheAsideOptions<F, FI, FR>
-        return CacheAside.getOrElse(
-          db,
-          CacheAside.flightsOf(db, schema),
-          `${onDecodeError}:${onOutage}`,
-          entries,
-          keyOf(key),
-          effect,
-          {
-            ttl: typeof ttl === "function" ? ttl : () => ttl,
-            staleFor: staleFor === undefined ? 0 : Duration.toMillis(staleFor),
-            failure,
-            lock: lock === true ? {} : lock === false ? undefined : lock,
-            onOutage: (error): Effect.Effect<void, OutageError<O>> =>
-              // The value of `onOutage` is of the type O.
-              (onOutage === "fail" ? Effect.fail(error) : Outage.record(db, error)) as Effect.Effect<
-                void,
-                OutageError<O>
-              >
-          }
-        )
-      }),
-    request: (key) =>
-      Effect.flatMap(tag, (db) =>
-        Effect.request(
-          lookup({ owner: resolver, db, key }),
-          Effect.contextWith((context: Context.Context<Self | R>) =>
-            RequestResolver.mapInputContext(resolver, (_: Context.Context<never>) => context)
-              // Equal for all requests of one traversal, which makes a batch of them.
-              .identified("effect-ghostdb/Get", resolver, db)
+    // Which of the errors can occur, the options say: their types are those of the options.
+    getOrElse: getOrElse as StoreOf<
+      Self,
+      A,
+      DecodeError<D>,
+      R | FR,
+      X,
+      F | OutageError<O> | TimeoutError<H>
+    >["getOrElse"],
+    clear: Effect.flatMap(tag, (db) =>
+      stamp === undefined
+        ? Effect.die(
+            new Cause.IllegalArgumentException("the store cannot be cleared: it is not made with clearable: true")
           )
-        )
-      )
+        : Effect.asVoid(Stamps.renewLater(db, stamp))
+    ),
+    request: StoreRequests.make(tag, getMany)
   }
 }
+
+/** The options of a call over those of its store; what is undefined is not said. */
+const merge = <A>(store: Freshness.AnyOptions<A>, call: Freshness.AnyOptions<A>): Freshness.AnyOptions<A> => ({
+  ...store,
+  ...Object.fromEntries(Object.entries(call).filter(([, option]) => option !== undefined))
+})

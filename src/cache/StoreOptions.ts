@@ -1,9 +1,9 @@
-import type * as Duration from "effect/Duration"
 import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import type { NoMoreServers } from "../model/GhostDBError.js"
 import type { ToJson } from "../model/Json.js"
-import type { Ttl } from "../model/Ttl.js"
+import type { DurationLike, Ttl } from "../model/Ttl.js"
+import type { LoadTimeout } from "./LoadTimeout.js"
 import type { LockOptions } from "./Lock.js"
 
 /**
@@ -17,14 +17,117 @@ export type OnDecodeError = "fail" | "miss"
 /** What becomes of a lookup when no node serves it. */
 export type OnOutage = "run" | "fail"
 
-/** How a {@link Store} keeps its values. */
-export interface StoreOptions<D extends OnDecodeError = OnDecodeError, X extends Expiry = Expiry> {
+/** For how long callers wait for the effect. */
+export interface TimeoutOptions<H extends DurationLike | undefined = DurationLike | undefined> {
+  /**
+   * A caller with a stale value (`staleFor`) waits this long for a new one, and then has the stale one, while the effect
+   * goes on. Default: it has the stale one at once.
+   */
+  readonly soft?: DurationLike | undefined
+  /**
+   * A caller waits this long for the effect, and then fails with `LoadTimeout`. The effect goes on in the background for
+   * a minute at most, and its value is stored. Default: as long as the effect takes.
+   */
+  readonly hard?: H
+}
+
+/** What is remembered of the effect's failures. */
+export interface FailureOptions<F, FI, FR> {
+  /** Failures that this schema accepts are remembered, others are not. */
+  readonly schema: Schema.Schema<F, FI, FR> & JsonEncoded<FI>
+  /** 0: not at all. */
+  readonly ttl: Ttl
+}
+
+/** How values stay fresh, in stores of either expiry: options of a store, and of each call. */
+export interface FreshnessOptions<
+  A,
+  D extends OnDecodeError | undefined = OnDecodeError,
+  O extends OnOutage | undefined = OnOutage,
+  H extends DurationLike | undefined = DurationLike | undefined
+> {
+  /**
+   * The TTL of the values, or of each value: short for an absence, for instance. 0, of a value of `getOrElse`: it is
+   * returned and not stored. Default -1: values never expire.
+   */
+  readonly ttl?: Ttl | ((value: A) => Ttl) | undefined
+  /**
+   * By which share of itself, from 0 to 1, a TTL is shortened at random, so that entries that were stored together do not
+   * expire together. Default 0.
+   */
+  readonly jitter?: number | undefined
+  /** For how long callers wait for the effect. Default: as long as it takes. */
+  readonly timeout?: TimeoutOptions<H> | undefined
+  /**
+   * Whether processes take turns: one runs the effect, the others wait for what it stores. A guard against stampedes
+   * and no mutual exclusion: see {@link LockOptions}. Default `false`: it costs three commands a miss.
+   */
+  readonly lock?: boolean | LockOptions | undefined
+  /**
+   * `"fail"`: a stored value that does not decode is a `ParseError`. `"miss"`: it is as if there were none, so that old
+   * entries do not break a deploy that changes the schema. Default `"fail"`: it does not hide a wrong schema.
+   */
+  readonly onDecodeError?: D
+  /**
+   * `"run"`: when no node serves the lookup, the effect runs all the same and its value is not stored; that is counted,
+   * and logged once a minute. `"fail"`: a lookup or a store that no node serves is a `NoMoreServers`. Default `"run"`: a
+   * cache is there to be done without.
+   */
+  readonly onOutage?: O
+}
+
+/** What only a store with exact expiry can do: a server that expires late, and anew after each read, would never end. */
+export interface ExactFreshnessOptions<A, F, FI, FR> {
+  /**
+   * For how long a value that has expired is served at once, while it is refreshed in the background, once at a time.
+   * Past that, callers run the effect. A refresh runs in a scope of its own, with the other services of the caller that
+   * has begun it; it ends after a minute, and with the layer of the client. Default: not at all.
+   */
+  readonly staleFor?: DurationLike | undefined
+  /**
+   * Refreshes a value in the background before it expires, the likelier the nearer its end and the longer the effect
+   * takes, so that no caller waits and processes need not agree (XFetch: Vattani et al. 2015). A number is its `beta`:
+   * more than 1 refreshes earlier. Default `false`.
+   */
+  readonly refreshAhead?: boolean | number | undefined
+  /** Failures of the effect that are remembered. A value that may still be served is never lost to one. Default: none. */
+  readonly failure?: FailureOptions<F, FI, FR> | undefined
+  /**
+   * Tags of the values, or of each value: `GhostDB.expireTags` ends all entries with a tag. Each lookup of an entry costs
+   * one more per tag. Default: none.
+   */
+  readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
+}
+
+/** The type of an option that a store without exact expiry does not have. */
+export interface NeedsExactExpiry {
+  readonly 'needs a store with expiry: "exact"': never
+}
+
+/** The options that a store of one expiry has besides {@link FreshnessOptions}. */
+export type OptionsByExpiry<A, X extends Expiry, F, FI, FR> = [X] extends ["exact"]
+  ? ExactFreshnessOptions<A, F, FI, FR>
+  : { readonly [K in keyof ExactFreshnessOptions<A, F, FI, FR>]?: NeedsExactExpiry | undefined }
+
+/** How a `Store` keeps its values. */
+export type StoreOptions<
+  A = unknown,
+  D extends OnDecodeError = OnDecodeError,
+  X extends Expiry = Expiry,
+  O extends OnOutage | undefined = OnOutage,
+  H extends DurationLike | undefined = DurationLike | undefined,
+  F = never,
+  FI = never,
+  FR = never
+> = StoreKeyOptions<X> & FreshnessOptions<A, D, O, H> & OptionsByExpiry<A, X, F, FI, FR>
+
+/** Where a store keeps its values, and how they are written. */
+export interface StoreKeyOptions<X extends Expiry> {
   /** Put in front of each key. Default: nothing. */
   readonly prefix?: string | undefined
-  /** The TTL of values that are stored without one. Default -1: they never expire. */
-  readonly ttl?: Ttl | undefined
   /**
-   * `"server"` stores the value's JSON and nothing else; real servers expire late, and anew after every read.
+   * `"server"` stores the value's JSON and nothing else, which other SDKs read; real servers expire late, and anew after
+   * every read.
    *
    * `"exact"` stores `{ "value": <JSON>, "expiresAt": <milliseconds since the epoch, or null> }` and honours it by the
    * `Clock`; the server has it for a minute longer. Clocks of the processes that share entries should agree.
@@ -33,17 +136,23 @@ export interface StoreOptions<D extends OnDecodeError = OnDecodeError, X extends
    */
   readonly expiry?: X | undefined
   /**
-   * `"fail"`: a stored value that does not decode is a `ParseError`. `"miss"`: it is as if there were none, so that old
-   * entries do not break a deploy that changes the schema. Default `"fail"`.
+   * Whether the store can be cleared: `clear` ends all its entries, for all processes. Each lookup costs one more, of the
+   * stamp that says so. Only with exact expiry, and with a prefix. Default `false`.
    */
-  readonly onDecodeError?: D | undefined
+  readonly clearable?: boolean | undefined
 }
 
 /** The errors of decoding that remain. */
 export type DecodeError<D extends OnDecodeError> = D extends "miss" ? never : ParseError
 
+/** The errors of decoding that remain in a call that may say otherwise than its store, whose error is `E`. */
+export type CallDecodeError<E, D extends OnDecodeError | undefined> = D extends OnDecodeError ? DecodeError<D> : E
+
 /** The errors of outages that remain. */
-export type OutageError<O extends OnOutage> = O extends "run" ? never : NoMoreServers
+export type OutageError<O extends OnOutage | undefined> = O extends "fail" ? NoMoreServers : never
+
+/** The error of a hard timeout, where there is one. */
+export type TimeoutError<H extends DurationLike | undefined> = [H] extends [undefined] ? never : LoadTimeout
 
 /** Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold. */
 export type JsonEncoded<I> = [I] extends [ToJson<I>] ? unknown : NotJsonEncoded<I>
@@ -53,43 +162,17 @@ export interface NotJsonEncoded<I> {
   readonly "the encoded side of the schema must be JSON": ToJson<I>
 }
 
-/** How one {@link Store.getOrElse} goes. */
-export interface CacheAsideOptions<A, O extends OnOutage = OnOutage> {
-  /** The TTL of the value, or of each value: short for an absence, for instance. Default: the store's. */
-  readonly ttl?: Ttl | ((value: A) => Ttl) | undefined
-  /**
-   * Whether processes take turns: one runs the effect, the others wait for what it stores. A guard against stampedes
-   * and no mutual exclusion: see {@link LockOptions}. Default `false`.
-   */
-  readonly lock?: boolean | LockOptions | undefined
-  /**
-   * `"run"`: when no node serves the lookup, the effect runs all the same and its value is not stored; that is counted,
-   * and logged once a minute. `"fail"`: a lookup or a store that no node serves is a `NoMoreServers`. Default `"run"`.
-   */
-  readonly onOutage?: O | undefined
-}
-
-/** What only a store with exact expiry can do: a server that expires late and slides would keep these for ever. */
-export interface ExactCacheAsideOptions<F, FI, FR> {
-  /**
-   * For how long a value that has expired is served at once, while it is refreshed in the background, once at a time.
-   * A refresh ends with the layer of the client. Default: not at all.
-   */
-  readonly staleFor?: Duration.DurationInput | undefined
-  /** Failures of the effect that are remembered: those of this schema, for this TTL. Default: none. */
-  readonly failure?: { readonly schema: Schema.Schema<F, FI, FR> & JsonEncoded<FI>; readonly ttl: Ttl } | undefined
-}
-
-/** The type of an option that a store without exact expiry does not have. */
-export interface NeedsExactExpiry {
-  readonly 'needs a store with expiry: "exact"': never
-}
-
-/** The options of {@link Store.getOrElse} in a store of one expiry. */
-export type GetOrElseOptions<A, X extends Expiry, O extends OnOutage, F, FI, FR> = CacheAsideOptions<A, O> &
-  ([X] extends ["exact"]
-    ? ExactCacheAsideOptions<F, FI, FR>
-    : { readonly staleFor?: NeedsExactExpiry | undefined; readonly failure?: NeedsExactExpiry | undefined })
+/** How one `Store.getOrElse` goes: what is not said here is as the store has it. */
+export type GetOrElseOptions<
+  A,
+  X extends Expiry,
+  D extends OnDecodeError | undefined = OnDecodeError | undefined,
+  O extends OnOutage | undefined = OnOutage | undefined,
+  H extends DurationLike | undefined = DurationLike | undefined,
+  F = never,
+  FI = never,
+  FR = never
+> = FreshnessOptions<A, D, O, H> & OptionsByExpiry<A, X, F, FI, FR>
 
 /** How `GhostDB.cached` keeps one value, and how its lookup goes. */
 export type CachedOptions<
@@ -98,15 +181,15 @@ export type CachedOptions<
   R,
   D extends OnDecodeError,
   X extends Expiry,
-  O extends OnOutage,
+  O extends OnOutage | undefined,
+  H extends DurationLike | undefined,
   F,
   FI,
   FR
-> = GetOrElseOptions<A, X, O, F, FI, FR> & {
-  /** The schema of the value. */
-  readonly schema: Schema.Schema<A, I, R> & JsonEncoded<I>
-  /** @see StoreOptions.expiry */
-  readonly expiry?: X | undefined
-  /** @see StoreOptions.onDecodeError */
-  readonly onDecodeError?: D | undefined
-}
+> = FreshnessOptions<A, D, O, H> &
+  OptionsByExpiry<A, X, F, FI, FR> & {
+    /** The schema of the value. */
+    readonly schema: Schema.Schema<A, I, R> & JsonEncoded<I>
+    /** @see StoreKeyOptions.expiry */
+    readonly expiry?: X | undefined
+  }

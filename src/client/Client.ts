@@ -82,7 +82,11 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
       return yield* new NoMoreServers({ failures })
     }
   }
-  const db = PerClient.attach(service(env), yield* Effect.scope)
+  const db = PerClient.attach(service(env), {
+    scope: yield* Effect.scope,
+    deadline: settings.deadline,
+    isTraced: env.isTraced
+  })
   return settings.failOpen ? FailOpen.wrap(db) : db
 })
 

@@ -4,11 +4,16 @@ import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Fiber, Layer, Option, Schema, TestClock } from "effect"
 import { GhostDB } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
+import * as ReservedKeys from "../../src/cache/ReservedKeys.js"
 import { anotherProcess, inMemory, inProcess, Nodes, observedOverHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ name: Schema.String, age: Schema.Number, born: Schema.Date }) {}
 
 const bytes = Uint8Array.from({ length: 256 }, (_, i) => i)
+
+const space = (prefix: string) => ReservedKeys.space("KeyValueStore", prefix)
+const generationOf = (prefix: string) =>
+  Effect.map(GhostDB.get(space(prefix).generation), (stamp) => (Option.getOrThrow(stamp) as { id: string }).id)
 
 let count = 0
 /** A store that no other test knows. */
@@ -207,12 +212,12 @@ describe("KeyValueStore: what others do to it", () => {
         const store = yield* GhostDBKeyValueStore.make({ prefix: "evicted" })
         yield* store.set("a", "1")
         yield* store.set("b", "2")
-        yield* GhostDB.delete("evicted#generation")
+        yield* GhostDB.delete(space("evicted").generation)
         expect(yield* store.get("a")).toEqual(Option.none())
         yield* store.set("a", "3")
         expect(yield* Effect.forEach(["a", "b"], store.get)).toEqual([Option.some("3"), Option.none()])
         // What is no generation is replaced by one.
-        yield* GhostDB.put("evicted#generation", { not: "a generation" })
+        yield* GhostDB.put(space("evicted").generation, { not: "a generation" })
         expect(yield* store.get("a")).toEqual(Option.none())
         yield* store.set("a", "4")
         expect(yield* store.get("a")).toEqual(Option.some("4"))
@@ -224,7 +229,7 @@ describe("KeyValueStore: what others do to it", () => {
         const nodes = yield* Nodes
         const store = yield* GhostDBKeyValueStore.make({ prefix: "foreign" })
         yield* store.set("a", "1")
-        const generation = JSON.stringify(Option.getOrThrow(yield* GhostDB.get("foreign#generation")))
+        const generation = JSON.stringify(yield* generationOf("foreign"))
         for (const json of [
           "1",
           "null",
@@ -232,14 +237,20 @@ describe("KeyValueStore: what others do to it", () => {
           '{"value": "text"}',
           `{"generation": ${generation}, "value": "x"}`
         ]) {
-          yield* nodes.write("foreign:a", json)
+          yield* nodes.write(space("foreign").entry("a"), json)
           expect(yield* store.get("a")).toEqual(Option.none())
         }
         for (const value of ["1", '{"base64": 1}', "null", "[]"]) {
-          yield* nodes.write("foreign:a", `{"generation": ${generation}, "value": ${value}, "expiresAt": null}`)
+          yield* nodes.write(
+            space("foreign").entry("a"),
+            `{"generation": ${generation}, "value": ${value}, "expiresAt": null}`
+          )
           expect(yield* Effect.flip(store.get("a"))).toMatchObject({ _tag: "SystemError", reason: "InvalidData" })
         }
-        yield* nodes.write("foreign:a", `{"generation": ${generation}, "value": {"base64": "?"}, "expiresAt": null}`)
+        yield* nodes.write(
+          space("foreign").entry("a"),
+          `{"generation": ${generation}, "value": {"base64": "?"}, "expiresAt": null}`
+        )
         expect(yield* Effect.flip(store.getUint8Array("a"))).toMatchObject({ reason: "InvalidData" })
       })
     )
@@ -269,7 +280,7 @@ describe("KeyValueStore: what others do to it", () => {
     Effect.gen(function* () {
       const store = yield* KeyValueStore.KeyValueStore
       yield* store.set("a", "1")
-      expect(yield* GhostDB.get("layer:a")).toMatchObject(Option.some({ value: "1", expiresAt: null }))
+      expect(yield* GhostDB.get(space("layer").entry("a"))).toMatchObject(Option.some({ value: "1", expiresAt: null }))
     }).pipe(Effect.provide(Layer.provideMerge(GhostDBKeyValueStore.layer({ prefix: "layer" }), inMemory())))
   )
 })

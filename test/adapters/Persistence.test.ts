@@ -3,6 +3,7 @@ import { describe, expect, it, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Exit, Layer, Option, PrimaryKey, Request, RequestResolver, Schema, TestClock } from "effect"
 import { GhostDB } from "effect-ghostdb"
 import * as GhostDBPersistence from "effect-ghostdb/Persistence"
+import * as ReservedKeys from "../../src/cache/ReservedKeys.js"
 import { inMemory, Nodes, observedOverHttp } from "../support/clusters.js"
 
 class User extends Schema.Class<User>("User")({ id: Schema.Number, name: Schema.String, born: Schema.Date }) {}
@@ -273,14 +274,16 @@ describe("Persistence", () => {
         const nodes = yield* Nodes
         const store = yield* Effect.flatMap(Persistence.BackingPersistence, (backing) => backing.make("hostile"))
         yield* store.set("a", 1, Option.none())
-        const generation = JSON.stringify(Option.getOrThrow(yield* GhostDB.get("hostile#generation")))
+        const space = ReservedKeys.space("Persistence", "", "hostile")
+        const stamp = Option.getOrThrow(yield* GhostDB.get(space.generation)) as { readonly id: string }
+        const generation = JSON.stringify(stamp.id)
         yield* nodes.write(
-          "hostile:a",
+          space.entry("a"),
           `{"generation": ${generation}, "value": {"__proto__": {"admin": true}, "b": 1}, "expiresAt": null}`
         )
         expect(Option.getOrThrow(yield* store.get("a"))).toEqual({ b: 1 })
         const deep = `${"[".repeat(2000)}${"]".repeat(2000)}`
-        yield* nodes.write("hostile:a", `{"generation": ${generation}, "value": ${deep}, "expiresAt": null}`)
+        yield* nodes.write(space.entry("a"), `{"generation": ${generation}, "value": ${deep}, "expiresAt": null}`)
         expect(yield* store.get("a")).toEqual(Option.none())
       })
     )

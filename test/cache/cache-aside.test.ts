@@ -17,6 +17,7 @@ import {
   TestClock
 } from "effect"
 import { ClientMetrics, GhostDB, GhostDBTest, KeyError, NodeServer, NoMoreServers } from "effect-ghostdb"
+import * as ReservedKeys from "../../src/cache/ReservedKeys.js"
 import { clientOf } from "../support/clients.js"
 import { anotherProcess, inMemory, inProcess, Nodes, observedOverHttp } from "../support/clusters.js"
 
@@ -212,7 +213,7 @@ describe("cache-aside: interruption", () => {
   )
 
   withLayer(inMemory())((it) => {
-    it.effect("one caller's leaves the others alone, the last one's ends the run", () =>
+    it.effect("where the caller that runs is interrupted, another's effect is run; the last one's ends the run", () =>
       Effect.gen(function* () {
         const { close, effect, open, state } = yield* counter
         yield* close
@@ -222,13 +223,19 @@ describe("cache-aside: interruption", () => {
         ])
         yield* settle
         expect(state).toEqual({ runs: 1, interrupted: 0 })
+        // One that waits leaves the run alone.
+        const leaves = yield* Effect.fork(numbers.getOrElse("shared", effect))
+        yield* settle
+        yield* Fiber.interrupt(leaves)
+        expect(state).toEqual({ runs: 1, interrupted: 0 })
         yield* Fiber.interrupt(first)
         const third = yield* Effect.fork(numbers.getOrElse("shared", effect))
         yield* settle
+        expect(state).toEqual({ runs: 2, interrupted: 1 })
         yield* open
-        expect(yield* Fiber.join(second)).toBe(1)
-        expect(yield* Fiber.join(third)).toBe(1)
-        expect(state).toEqual({ runs: 1, interrupted: 0 })
+        expect(yield* Fiber.join(second)).toBe(2)
+        expect(yield* Fiber.join(third)).toBe(2)
+        expect(state).toEqual({ runs: 2, interrupted: 1 })
 
         yield* close
         const lone = yield* Effect.all([
@@ -237,9 +244,9 @@ describe("cache-aside: interruption", () => {
         ])
         yield* settle
         yield* Fiber.interruptAll(lone)
-        expect(state).toEqual({ runs: 2, interrupted: 1 })
+        expect(state).toEqual({ runs: 3, interrupted: 2 })
         yield* open
-        expect(yield* numbers.getOrElse("given up", effect)).toBe(3)
+        expect(yield* numbers.getOrElse("given up", effect)).toBe(4)
       })
     )
 
@@ -374,7 +381,7 @@ describe("cache-aside: stale while refreshing", () => {
         expect(state.runs).toBe(2)
         yield* open
         yield* settle
-        expect(yield* GhostDB.get("exact:swr:lock#lock")).toEqual(Option.none())
+        expect(yield* GhostDB.get(ReservedKeys.lock("exact:swr:lock"))).toEqual(Option.none())
         expect(yield* elsewhere(exact.getOrElse("swr:lock", effect, options))).toBe(2)
         expect(state.runs).toBe(2)
       })
@@ -387,7 +394,7 @@ describe("cache-aside: stale while refreshing", () => {
         const latch = yield* Effect.makeLatch(false)
         const late = inProcess(
           anotherProcess(yield* GhostDB, (_, key, command) =>
-            key.endsWith("#lock") ? latch.whenOpen(command) : command
+            ReservedKeys.isVolatile(key) ? latch.whenOpen(command) : command
           )
         )
         yield* exact.getOrElse("swr:late", effect, options)
@@ -400,7 +407,7 @@ describe("cache-aside: stale while refreshing", () => {
         yield* latch.open
         yield* settle
         expect(state.runs).toBe(2)
-        expect(yield* GhostDB.get("exact:swr:late#lock")).toEqual(Option.none())
+        expect(yield* GhostDB.get(ReservedKeys.lock("exact:swr:late"))).toEqual(Option.none())
       })
     )
   })
@@ -449,7 +456,7 @@ describe("cache-aside: the lock", () => {
         yield* TestClock.adjust("100 millis")
         expect(yield* Fiber.join(second)).toBe(1)
         expect(state.runs).toBe(1)
-        expect(yield* GhostDB.get("n:lock#lock")).toEqual(Option.none())
+        expect(yield* GhostDB.get(ReservedKeys.lock("n:lock"))).toEqual(Option.none())
       })
     )
 
@@ -544,13 +551,13 @@ describe("cache-aside: the lock", () => {
         yield* settle
         yield* TestClock.adjust("10100 millis")
         expect([one.state.runs, two.state.runs]).toEqual([1, 1])
-        const held = yield* GhostDB.get("n:lock:lease#lock")
+        const held = yield* GhostDB.get(ReservedKeys.lock("n:lock:lease"))
         yield* one.open
         yield* Fiber.join(slow)
-        expect(yield* GhostDB.get("n:lock:lease#lock")).toEqual(held)
+        expect(yield* GhostDB.get(ReservedKeys.lock("n:lock:lease"))).toEqual(held)
         yield* two.open
         yield* Fiber.join(successor)
-        expect(yield* GhostDB.get("n:lock:lease#lock")).toEqual(Option.none())
+        expect(yield* GhostDB.get(ReservedKeys.lock("n:lock:lease"))).toEqual(Option.none())
       })
     )
 
@@ -569,7 +576,8 @@ describe("cache-aside: the lock", () => {
         )
         expect(yield* numbers.getOrElse("lock:lost", effect, { lock }).pipe(inProcess(unlucky))).toBe(1)
         expect(lost).toBe(1)
-        expect(yield* GhostDB.get("n:lock:lost#lock")).toEqual(Option.none())
+        yield* settle
+        expect(yield* GhostDB.get(ReservedKeys.lock("n:lock:lost"))).toEqual(Option.none())
       })
     )
 
@@ -586,12 +594,12 @@ describe("cache-aside: the lock", () => {
 
     it.effect("what stands in the place of a lock and is none is never deleted", () =>
       Effect.gen(function* () {
-        yield* GhostDB.put("n:lock:foreign#lock", "somebody's value")
+        yield* GhostDB.put(ReservedKeys.lock("n:lock:foreign"), "somebody's value")
         const lookup = yield* Effect.fork(numbers.getOrElse("lock:foreign", Effect.succeed(1), { lock }))
         yield* settle
         yield* TestClock.adjust("6 seconds")
         expect(yield* Fiber.join(lookup)).toBe(1)
-        expect(yield* GhostDB.get("n:lock:foreign#lock")).toEqual(Option.some("somebody's value"))
+        expect(yield* GhostDB.get(ReservedKeys.lock("n:lock:foreign"))).toEqual(Option.some("somebody's value"))
       })
     )
 
@@ -600,7 +608,7 @@ describe("cache-aside: the lock", () => {
         const { effect, state } = yield* counter
         const down = inProcess(
           anotherProcess(yield* GhostDB, (_, key, command) =>
-            key.endsWith("#lock")
+            ReservedKeys.isVolatile(key)
               ? Effect.zipRight(Effect.fail(new NoMoreServers({ failures: [] }) as never), command)
               : command
           )

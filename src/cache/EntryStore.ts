@@ -1,0 +1,152 @@
+import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Option from "effect/Option"
+import * as ParseResult from "effect/ParseResult"
+import * as Schema from "effect/Schema"
+import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
+import type { Json } from "../model/Json.js"
+import { Ttl } from "../model/Ttl.js"
+import * as Intent from "./Intent.js"
+import * as PerClient from "./PerClient.js"
+import * as ReservedKeys from "./ReservedKeys.js"
+import * as SafeDecode from "./SafeDecode.js"
+import * as SchemaKey from "./SchemaKey.js"
+import * as Stamps from "./Stamps.js"
+import * as StorableJson from "./StorableJson.js"
+import type * as StoredEntry from "./StoredEntry.js"
+import type { OnDecodeError } from "./StoreOptions.js"
+
+/** What a node had under a key. */
+export interface Found {
+  readonly json: Json
+  /** The entry, or why it is none. */
+  readonly entry: Either.Either<StoredEntry.StoredEntry, ParseResult.ParseError>
+  /** Whether a stamp ends it: a tag has expired, or the store was cleared. */
+  readonly isEnded: boolean
+}
+
+/** What is written beside a value. */
+export interface WriteOptions {
+  /** In milliseconds, `Infinity` for never. */
+  readonly lifetime: number
+  /** How much longer the server is to keep it, in milliseconds. */
+  readonly staleFor: number
+  readonly loadedAt: number
+  readonly tags: ReadonlyArray<string>
+  readonly took: number
+}
+
+/** How the values of one schema are written and read. */
+export interface EntryStore<A, R> {
+  readonly format: StoredEntry.Format
+  /** The same for stores whose entries mean the same. */
+  readonly variant: () => string
+  /** Whether entries say when they were loaded, since stamps may end them. */
+  readonly isStamped: boolean
+  /** The JSON of a value. It fails where that would be stored as something else, by the key and the path. */
+  readonly encode: (key: string, value: A) => Effect.Effect<Json, ParseResult.ParseError, R>
+  readonly decode: (json: unknown) => Effect.Effect<A, ParseResult.ParseError, R>
+  readonly find: (db: GhostDBService, key: string) => Effect.Effect<Option.Option<Found>, NoMoreServers | KeyError>
+  readonly write: (
+    command: GhostDBService["put"],
+    key: string,
+    json: Json,
+    options: WriteOptions
+  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError>
+}
+
+/** Options of an entry that says nothing but when it expires. */
+export const plain = (lifetime: number, staleFor: number): WriteOptions => ({
+  lifetime,
+  staleFor,
+  loadedAt: Number.NEGATIVE_INFINITY,
+  tags: [],
+  took: 0
+})
+
+/**
+ * The value of an effect that decodes, none where an error, or a decoder that throws, counts as a miss. With `"fail"` an
+ * error stays.
+ */
+export const recoverDecode = <A, R>(
+  onDecodeError: OnDecodeError,
+  decode: Effect.Effect<A, ParseResult.ParseError, R>
+): Effect.Effect<Option.Option<A>, ParseResult.ParseError, R> =>
+  onDecodeError === "fail"
+    ? Effect.asSome(decode)
+    : Effect.catchAllCause(Effect.asSome(decode), (cause) =>
+        Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeedNone
+      )
+
+/** Whether one of the stamps has come since the entry was loaded. */
+const isEnded = (
+  db: GhostDBService,
+  entry: StoredEntry.StoredEntry,
+  prefixStamp: string | undefined
+): Effect.Effect<boolean, NoMoreServers | KeyError> => {
+  const keys = entry.tags.map(ReservedKeys.tag)
+  if (prefixStamp !== undefined) keys.push(prefixStamp)
+  if (keys.length === 0) return Effect.succeed(false)
+  return Effect.map(
+    Effect.forEach(keys, (key) => Stamps.readKept(db, key), { concurrency: "unbounded" }),
+    (stamps) => stamps.some((stamp) => Option.isSome(stamp) && stamp.value.at >= entry.loadedAt)
+  )
+}
+
+/** How the entries of a store are made. */
+export interface EntryStoreOptions {
+  readonly format: StoredEntry.Format
+  /** The key of the stamp that ends all of them. */
+  readonly prefixStamp: string | undefined
+  /** Milliseconds that an entry lives at most, as far as the store knows. */
+  readonly longest: number
+}
+
+/** Entries that the server expires do not say when: a near cache is told by the store. */
+const getFor = (db: GhostDBService, key: string, longest: number) =>
+  Number.isFinite(longest) && PerClient.of(db).isNear ? Intent.run({ holdFor: longest }, db.get(key)) : db.get(key)
+
+/** The entries of a schema. */
+export const make = <A, I, R>(
+  schema: Schema.Schema<A, I, R>,
+  { format, longest, prefixStamp }: EntryStoreOptions
+): EntryStore<A, R> => {
+  const encode = Schema.encode(schema)
+  let variant: string | undefined
+  return {
+    format,
+    variant: () => (variant ??= `${format.name}:${SchemaKey.of(schema.ast)}`),
+    isStamped: prefixStamp !== undefined,
+    encode: (key, value) =>
+      Effect.flatMap(encode(value), (json) => {
+        const wrong = StorableJson.unstorable(json)
+        // The type of the schema's encoded side has been checked, and the values just now.
+        if (wrong === undefined) return Effect.succeed(json as Json)
+        const message = `the value for the key ${JSON.stringify(key)} cannot be stored: ${wrong.found} at ${StorableJson.showPath(wrong.path)}`
+        return Effect.fail(ParseResult.parseError(new ParseResult.Type(schema.ast, json, message)))
+      }),
+    decode: SafeDecode.decoder(schema),
+    find: (db, key) =>
+      Effect.flatMap(format.name === "server" ? getFor(db, key, longest) : db.get(key), (json) => {
+        if (Option.isNone(json)) return Effect.succeedNone
+        const entry = format.read(json.value)
+        const found = (isEnded: boolean) => Option.some<Found>({ json: json.value, entry, isEnded })
+        return format.name === "server" || Either.isLeft(entry)
+          ? Effect.succeed(found(false))
+          : Effect.map(isEnded(db, entry.right, prefixStamp), found)
+      }),
+    write: (command, key, json, { lifetime, loadedAt, staleFor, tags, took }) =>
+      format.name === "server"
+        ? command(key, json, Number.isFinite(lifetime) ? Math.max(Math.ceil(lifetime / 1000), 1) : Ttl.forever)
+        : Effect.flatMap(Clock.currentTimeMillis, (now) =>
+            command(
+              key,
+              format.write({ _tag: "Value", json, expiresAt: now + lifetime, loadedAt, tags, took }),
+              Ttl.forServer(lifetime + staleFor)
+            )
+          )
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * Stamps: entries of this package that say since when others count no longer. GhostDB cannot list keys; who reads an
+ * entry compares it with the stamps that concern it.
+ *
+ * A stamp is `{ "at": <milliseconds since the epoch>, "id": <random> }`. The later one counts, so a node that was away and
+ * returns with an older one revives nothing, as far as a process that has seen the later one lives: it goes by that, and
+ * writes it again, when it reads the older one or a node returns. What remains: where the node of a stamp is lost for good
+ * or evicts it, and no process that has seen it lives, entries from before count again.
+ */
+
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
+import * as PerClient from "./PerClient.js"
+
+/** When something was declared to count no longer. */
+export interface Stamp {
+  readonly at: number
+  readonly id: string
+}
+
+const decode = Schema.decodeUnknownOption(Schema.Struct({ at: Schema.Finite, id: Schema.String }))
+
+/** How many stamps a process remembers; the ones that were used least recently go. */
+const capacity = 10_000
+
+/** What this process knows of stamps, for one client. */
+class Memory {
+  /** A Map keeps the order of insertion: the first one was used least recently. */
+  readonly #latest = new Map<string, Stamp>()
+  #lastStamp = Number.NEGATIVE_INFINITY
+  #lastLoad = Number.NEGATIVE_INFINITY
+  isHealing = false
+
+  latest(key: string): Stamp | undefined {
+    return this.#latest.get(key)
+  }
+
+  entries(): ReadonlyArray<readonly [key: string, stamp: Stamp]> {
+    return [...this.#latest]
+  }
+
+  remember(key: string, stamp: Stamp): void {
+    this.#lastStamp = Math.max(this.#lastStamp, stamp.at)
+    this.#latest.delete(key)
+    this.#latest.set(key, stamp)
+    if (this.#latest.size <= capacity) return
+    for (const oldest of this.#latest.keys()) {
+      this.#latest.delete(oldest)
+      return
+    }
+  }
+
+  /** The time of what begins to be loaded now: later than each stamp that this process has seen. */
+  loadTime(now: number): number {
+    const at = Math.max(now, this.#lastStamp + 1)
+    this.#lastLoad = Math.max(this.#lastLoad, at)
+    return at
+  }
+
+  /** The time of a stamp that is made now: no earlier than what this process has begun to load. */
+  stampTime(now: number): number {
+    return Math.max(now, this.#lastStamp + 1, this.#lastLoad)
+  }
+}
+
+const makeMemory = () => new Memory()
+
+const memoryOf = (db: GhostDBService) => PerClient.of(db).slot(makeMemory)
+
+const isLater = (one: Stamp, other: Stamp) => one.at > other.at || (one.at === other.at && one.id > other.id)
+
+/** The time, by the clock of stamps, of what begins to be loaded now. */
+export const loadTime = (db: GhostDBService): Effect.Effect<number> =>
+  Effect.map(Clock.currentTimeMillis, (now) => memoryOf(db).loadTime(now))
+
+const rewrite = (db: GhostDBService, key: string, { at, id }: Stamp) => Effect.ignore(db.put(key, { at, id }))
+
+/** Writes remembered stamps again whenever a node has returned: it may have kept older ones. */
+const heal = (db: GhostDBService): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const memory = memoryOf(db)
+    const state = PerClient.of(db)
+    // A service written by hand may have a topology that never ends, and no scope that ends this.
+    if (memory.isHealing || state.shared.scope === undefined) return Effect.void
+    memory.isHealing = true
+    let live = new Set<string>()
+    return db.topology.pipe(
+      Stream.runForEach((topology) => {
+        const before = live
+        live = new Set(topology.live.map(({ node }) => node))
+        const hasReturned = before.size > 0 && [...live].some((node) => !before.has(node))
+        return hasReturned
+          ? Effect.forEach(memory.entries(), ([key, stamp]) => rewrite(db, key, stamp), {
+              concurrency: 16,
+              discard: true
+            })
+          : Effect.void
+      }),
+      (healing) => state.fork(healing),
+      Effect.asVoid
+    )
+  })
+
+/** The latest stamp under a key, none where there has been none, or it is lost. */
+export const read = (db: GhostDBService, key: string): Effect.Effect<Option.Option<Stamp>, NoMoreServers | KeyError> =>
+  Effect.flatMap(db.get(key), (found) => {
+    const memory = memoryOf(db)
+    const stamp = Option.flatMap(found, decode)
+    const remembered = memory.latest(key)
+    if (Option.isSome(stamp) && (remembered === undefined || isLater(stamp.value, remembered))) {
+      memory.remember(key, stamp.value)
+      return Effect.succeed(stamp)
+    }
+    if (remembered === undefined || Option.isNone(stamp) || !isLater(remembered, stamp.value)) {
+      return Effect.succeed(stamp)
+    }
+    return Effect.as(rewrite(db, key, remembered), Option.some(remembered))
+  })
+
+/** As {@link read}, but a stamp that was lost counts as it is remembered, and is written again. */
+export const readKept = (
+  db: GhostDBService,
+  key: string
+): Effect.Effect<Option.Option<Stamp>, NoMoreServers | KeyError> =>
+  Effect.flatMap(read(db, key), (stamp) => {
+    const remembered = memoryOf(db).latest(key)
+    return Option.isSome(stamp) || remembered === undefined
+      ? Effect.succeed(stamp)
+      : Effect.as(rewrite(db, key, remembered), Option.some(remembered))
+  })
+
+/** Makes a stamp later than any that this process knows. What it stamps counts no longer here, even where that fails. */
+export const renew = (db: GhostDBService, key: string): Effect.Effect<Stamp, NoMoreServers | KeyError> =>
+  Effect.flatMap(Clock.currentTimeMillis, (now) => {
+    const memory = memoryOf(db)
+    const stamp: Stamp = { at: memory.stampTime(now), id: crypto.randomUUID() }
+    memory.remember(key, stamp)
+    return Effect.zipRight(heal(db), Effect.as(db.put(key, { at: stamp.at, id: stamp.id }), stamp))
+  })
+
+/** {@link renew}, later than the one that stands there now, if it can be read: clocks may differ. */
+export const renewLater = (db: GhostDBService, key: string): Effect.Effect<Stamp, NoMoreServers | KeyError> =>
+  Effect.zipRight(Effect.ignore(read(db, key)), renew(db, key))
+
+/**
+ * The latest stamp under a key, or a new one where there is none. None where neither can be had. Of several who make one
+ * at the same time, one does.
+ */
+export const readOrMake = (
+  db: GhostDBService,
+  key: string
+): Effect.Effect<Option.Option<Stamp>, NoMoreServers | KeyError> =>
+  Effect.flatMap(read(db, key), (current) => {
+    if (Option.isSome(current)) return Effect.succeed(current)
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const memory = memoryOf(db)
+      const stamp: Stamp = { at: memory.stampTime(now), id: crypto.randomUUID() }
+      return Effect.flatMap(db.add(key, { at: stamp.at, id: stamp.id }), (added) => {
+        if (added === "STORED") {
+          memory.remember(key, stamp)
+          return Effect.succeedSome(stamp)
+        }
+        // Another has just made one, or the reply was lost; otherwise what stands there is no stamp.
+        return Effect.flatMap(read(db, key), (other) =>
+          Option.isSome(other) ? Effect.succeed(other) : Effect.asSome(renew(db, key))
+        )
+      })
+    })
+  })
