@@ -3,6 +3,8 @@
 import * as FileSystem from "@effect/platform/FileSystem"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import type { Dialect } from "../../model/Dialect.js"
 import * as NodeServer from "../../server/NodeServer.js"
 import { signal, UsageError } from "../exit.js"
@@ -77,7 +79,10 @@ export const serve = ({
     if (port !== 0 && port + nodes - 1 > 65535) {
       return yield* new UsageError({ message: `${nodes} ports from ${port} on are more than there are` })
     }
-    const servers = yield* NodeServer.cluster({ nodes, dialect, host, port, metricsInterval })
+    // On a host that other machines reach, the server warns.
+    const servers = yield* NodeServer.cluster({ nodes, dialect, host, port, metricsInterval }).pipe(
+      Logger.withMinimumLogLevel(LogLevel.Warning)
+    )
     const addresses = servers.map(({ address }) => address)
     yield* nodesFile(file, addresses, force)
     yield* json
