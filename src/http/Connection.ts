@@ -1,92 +1,87 @@
 import { Buffer } from "node:buffer"
 import type * as Net from "node:net"
-import { nextTick } from "node:process"
 import { Deque } from "./Deque.js"
 import type { Failure } from "./Failure.js"
 import type { ReplyError } from "./ReplyHead.js"
 import { ReplyParser } from "./ReplyParser.js"
+import type { RequestLimit } from "./RequestLimit.js"
+import type { PendingRequest, RequestQueue, Tick } from "./RequestQueue.js"
 import { failureOfSystemError } from "./SystemError.js"
-
-/** A whole reply. */
-export interface Reply {
-  readonly status: number
-  readonly body: string
-}
-
-/** A request from the moment it is made until it has its one and only outcome. */
-export interface PendingRequest {
-  /** Up to the digits of the Content-Length. */
-  readonly head: string
-  readonly body: string | Uint8Array
-  /** When it was made, in milliseconds. */
-  readonly since: number
-  /** Taken away with the outcome: a request without it keeps its place in the pipeline and nothing else. */
-  resume: ((outcome: Reply | Failure) => void) | undefined
-}
-
-export const settle = (request: PendingRequest, outcome: Reply | Failure): void => {
-  const resume = request.resume
-  if (resume !== undefined) {
-    request.resume = undefined
-    resume(outcome)
-  }
-}
 
 /** What all connections to one node share. */
 export interface Endpoint {
   readonly connect: (onread: Net.OnReadOpts) => Net.Socket
   readonly readyEvent: "connect" | "secureConnect"
   readonly maxReplyBytes: number
+  /** Milliseconds. */
   readonly attemptTimeout: number
+  /** Requests in flight on a connection at most. */
+  readonly pipelining: number
+  /** Milliseconds of a monotonic clock. */
   readonly now: () => number
   /** Counts the bytes that were read and written. */
   readonly onBytes: (read: number, written: number) => void
-  /**
-   * Requests that may be in flight on a connection: 1 after the node has closed a connection with its first reply, and
-   * as many as there are once a connection has had a second one.
-   */
-  pipelining: number
 }
 
-/** A write takes no more requests once it has this many characters. */
-const fullWrite = 64 * 1024
+/** What a connection tells its pool. */
+export interface Owner {
+  readonly queue: RequestQueue
+  readonly limit: RequestLimit
+  /** The connection may have room for requests that wait. */
+  readonly onWritable: () => void
+  /** Requests were written, and the node has not processed them. */
+  readonly onUnprocessed: (requests: ReadonlyArray<PendingRequest>) => void
+  /** The connection has had all the replies that the limit allows. */
+  readonly onFull: (connection: Connection) => void
+  /** Called once, when the connection takes no more requests. `failure` is given where it could not be made. */
+  readonly onDraining: (connection: Connection, failure: Failure | undefined) => void
+  /** Called once, after `onDraining`. */
+  readonly onClosed: (connection: Connection) => void
+}
 
 const readBytes = 64 * 1024
 
+/** So many bytes of a reply are progress as a whole reply is; fewer are not, or a node that drips would never be late. */
+const progressBytes = 64 * 1024
+
+/** How long a connection is idle, in milliseconds, before the system probes whether the node is still there. */
+const keepAliveDelay = 30_000
+
 export class Connection {
-  /** Not yet written, and written without a reply. */
-  private queued = new Deque<PendingRequest>()
-  private inFlight = new Deque<PendingRequest>()
+  /** Written, and without a whole reply. */
+  private readonly inFlight = new Deque<PendingRequest>()
   private readonly socket: Net.Socket
   private readonly parser: ReplyParser
-  private readonly since: number
   private ready = false
-  private flushing = false
-  private replies = 0
-  /** The bytes written that the metrics know of. */
-  private written = 0
   private draining = false
   private closed = false
+  /** Requests written, and replies read. */
+  private requests = 0
+  private replies = 0
+  /** The bytes written that have been counted. */
+  private counted = 0
+  /** When the connection was last seen to get on: begun, a reply read, bytes taken. */
+  private progressAt: number
+  /** Bytes of a reply since then. */
+  private partial = 0
+  /** The serial of the next connection when this one was full; infinite before. */
+  fullBefore = Number.POSITIVE_INFINITY
+  private lingersForLong = false
 
   constructor(
     private readonly endpoint: Endpoint,
-    private readonly owner: {
-      /** Called once, when no more requests may be given to the connection. */
-      readonly onDraining: (connection: Connection) => void
-      /** Called once, after `onDraining`. */
-      readonly onClosed: (connection: Connection) => void
-      /** Finds another connection for a request. */
-      readonly send: (request: PendingRequest) => void
-    }
+    private readonly owner: Owner,
+    /** How many connections the pool had made before. */
+    readonly serial: number
   ) {
     this.parser = new ReplyParser(
       {
-        onReply: (status, body) => this.onReply(status, body),
-        onClose: () => this.onLastReply()
+        onReply: (status, body, isLast) => this.onReply(status, body, isLast),
+        onTooLarge: (detail) => this.onTooLarge(detail)
       },
       endpoint.maxReplyBytes
     )
-    this.since = endpoint.now()
+    this.progressAt = endpoint.now()
     // One for all reads of the connection: a stream would allocate one for each.
     const buffer = Buffer.allocUnsafeSlow(readBytes)
     const socket = endpoint.connect({
@@ -98,11 +93,15 @@ export class Connection {
     })
     this.socket = socket
     socket.setNoDelay(true)
+    socket.setKeepAlive(true, keepAliveDelay)
     socket.on(endpoint.readyEvent, () => {
       this.ready = true
-      this.flush()
+      owner.onWritable()
     })
-    socket.on("drain", () => this.flush())
+    socket.on("drain", () => {
+      this.progressAt = endpoint.now()
+      owner.onWritable()
+    })
     socket.on("end", () => {
       this.parser.end()
       this.onClosedByNode()
@@ -111,160 +110,191 @@ export class Connection {
     socket.on("close", () => this.onClosedByNode())
   }
 
-  /** Requests that have not been answered; never 0 while it is not ready. */
+  /** Requests written that have no reply. */
   get load(): number {
-    return this.queued.length + this.inFlight.length
+    return this.inFlight.length
   }
 
-  send(request: PendingRequest): void {
-    this.queued.push(request)
-    if (!this.flushing && this.ready) {
-      this.flushing = true
-      nextTick(flush, this)
-    }
+  get isReady(): boolean {
+    return this.ready
   }
 
-  /** Writes what the pipeline's depth and the socket's buffer allow. */
-  flush(): void {
-    this.flushing = false
-    while (this.ready && !this.closed && !this.socket.writableNeedDrain) {
-      let text = ""
-      let bytes: Uint8Array | undefined
-      while (bytes === undefined && text.length < fullWrite && this.inFlight.length < this.endpoint.pipelining) {
-        const request = this.queued.shift()
-        if (request === undefined) break
-        if (request.resume === undefined) continue
-        // The text is made now and not kept: strings that live until the reply are copied by garbage collections.
-        if (typeof request.body === "string")
-          text += `${request.head}${Buffer.byteLength(request.body)}\r\n\r\n${request.body}`
-        else {
-          bytes = request.body
-          text += `${request.head}${bytes.length}\r\n\r\n`
-        }
-        this.inFlight.push(request)
-        this.parser.outstanding += 1
-      }
-      if (text === "") return
-      if (bytes === undefined) this.socket.write(text, "utf8")
+  /** How many requests can be written now. */
+  get room(): number {
+    if (!this.ready || this.draining || this.socket.writableNeedDrain) return 0
+    return Math.min(this.endpoint.pipelining - this.inFlight.length, this.owner.limit.requests - this.requests)
+  }
+
+  /** Writes what waits, `most` requests at most, as far as the pipeline and the socket's buffer have room. */
+  write(most: number): void {
+    const now = this.endpoint.now()
+    let left = most
+    while (left > 0) {
+      const batch = this.owner.queue.take(Math.min(left, this.room), now, this.inFlight)
+      if (batch === undefined) return
+      left -= batch.requests
+      this.requests += batch.requests
+      this.parser.outstanding += batch.requests
+      if (batch.bytes === undefined) this.socket.write(batch.text, "utf8")
       else {
         this.socket.cork()
-        this.socket.write(text, "utf8")
-        this.socket.write(bytes)
+        this.socket.write(batch.text, "utf8")
+        this.socket.write(batch.bytes)
         this.socket.uncork()
       }
     }
   }
 
-  /** Ends what has taken too long; the connection takes no more when a request that was sent is among it. */
-  expireAttempts(): void {
-    const { attemptTimeout, now } = this.endpoint
-    const deadline = now() - attemptTimeout
-    if (!this.ready && this.since <= deadline) {
-      this.fail({ reason: "ConnectTimeout", detail: `no connection in ${attemptTimeout} ms` })
-      return
+  /**
+   * Ends what has taken too long, and returns the earliest deadline in flight. An attempt is late when for
+   * `attemptTimeout` nothing has shown progress: neither its reply nor one before it, nor {@link progressBytes} of one,
+   * nor requests taken by the socket. The connection takes no more requests then.
+   */
+  expire(tick: Tick): number {
+    const { attemptTimeout } = this.endpoint
+    const since = tick.now - attemptTimeout
+    if (!this.ready) {
+      if (this.progressAt <= since) {
+        this.fail({ reason: "ConnectTimeout", detail: `no connection in ${attemptTimeout} ms` })
+      }
+      return Number.POSITIVE_INFINITY
     }
-    const outcome: Failure = { reason: "AttemptTimeout", detail: `no reply in ${attemptTimeout} ms` }
-    for (const request of this.queued) if (request.since <= deadline) settle(request, outcome)
-    let stuck = false
+    let nextDeadline = Number.POSITIVE_INFINITY
+    let late = false
     for (const request of this.inFlight) {
-      if (request.since > deadline) continue
-      stuck ||= request.resume !== undefined
-      settle(request, outcome)
+      if (this.progressAt <= since && request.writtenAt <= since) {
+        late = true
+        request.settle({ reason: "AttemptTimeout", detail: `no reply in ${attemptTimeout} ms` })
+      }
+      request.expire(tick, deadlinePassed)
+      if (!request.isSettled) nextDeadline = Math.min(nextDeadline, request.deadline)
     }
-    if (stuck) this.drain()
-    if (this.draining) this.closeIfIdle()
+    if (late) this.drain()
+    if (this.lingersForLong) this.outlive()
+    else if (Number.isFinite(this.fullBefore)) this.lingersForLong = true
+    else if (this.draining) this.closeIfUnused()
+    return nextDeadline
   }
 
-  /** Tells the metrics of what has been read and, since the last time, written. */
-  private count(read: number): void {
-    this.endpoint.onBytes(read, this.socket.bytesWritten - this.written)
-    this.written = this.socket.bytesWritten
-  }
-
-  /** {@link fail}, and what has not been written ends too instead of moving to another connection. */
-  failAll(outcome: Failure): void {
-    for (const request of this.queued) settle(request, outcome)
-    this.fail(outcome)
+  /** The process was blocked for so many milliseconds: they are not counted as time that the node has taken. */
+  postpone(millis: number): void {
+    this.progressAt += millis
+    for (const request of this.inFlight) request.writtenAt += millis
   }
 
   /** Ends every request and closes the connection at once. */
-  fail(outcome: Failure, first: Failure = outcome): void {
+  fail(failure: Failure, first: Failure = failure): void {
     if (this.closed) return
     this.closed = true
     this.count(0)
     this.socket.destroy()
     let next = first
-    for (const request of this.inFlight) {
-      settle(request, next)
-      next = outcome
+    for (let request = this.inFlight.shift(); request !== undefined; request = this.inFlight.shift()) {
+      request.settle(next)
+      next = failure
     }
-    this.inFlight.clear()
-    if (!this.ready) {
-      for (const request of this.queued) settle(request, outcome)
-    }
-    this.drain()
+    this.drain(this.ready ? undefined : failure)
     this.owner.onClosed(this)
   }
 
-  /** Gives up its place, and with it what it has not sent; replies to what it has sent still arrive. */
-  private drain(): void {
-    if (!this.draining) {
-      this.draining = true
-      this.owner.onDraining(this)
-    }
-    const queued = this.queued
-    this.queued = new Deque()
-    for (const request of queued) if (request.resume !== undefined) this.owner.send(request)
+  /** Takes no more requests, and stays open for a while: whether the node closes it shows whether the limit is one. */
+  linger(connectionsMade: number): void {
+    this.fullBefore = connectionsMade
+    this.drain()
   }
 
-  private closeIfIdle(): void {
-    for (const request of this.inFlight) if (request.resume !== undefined) return
-    this.fail({ reason: "Reset", detail: "the connection was idle" })
+  /** Closes a connection that lingers: the limit is none. */
+  outlive(): void {
+    this.owner.limit.lift()
+    this.fail(idle)
+  }
+
+  /** Gives up its place; replies to what is in flight still arrive. */
+  private drain(failure?: Failure): void {
+    if (this.draining) return
+    this.draining = true
+    this.owner.onDraining(this, failure)
+  }
+
+  private closeIfUnused(): void {
+    for (const request of this.inFlight) if (!request.isSettled) return
+    this.fail(idle)
+  }
+
+  private count(read: number): void {
+    this.endpoint.onBytes(read, this.socket.bytesWritten - this.counted)
+    this.counted = this.socket.bytesWritten
   }
 
   private onData(chunk: Buffer): void {
     this.count(chunk.length)
+    const { replies } = this
     const violation = this.parser.push(chunk)
+    this.partial += chunk.length
+    if (this.replies !== replies || this.partial >= progressBytes) {
+      this.progressAt = this.endpoint.now()
+      this.partial = 0
+    }
     if (violation !== undefined) this.onViolation(violation)
   }
 
-  private onReply(status: number, body: string): void {
+  private onReply(status: number, body: string, isLast: boolean): void {
     this.replies += 1
-    if (this.replies === 2) this.endpoint.pipelining = Number.POSITIVE_INFINITY
     const request = this.inFlight.shift()
-    if (request !== undefined) settle(request, { status, body })
-    if (this.draining) this.closeIfIdle()
-    else if (this.queued.length > 0 && !this.flushing) {
-      this.flushing = true
-      nextTick(flush, this)
+    if (request !== undefined) request.settle({ status, body })
+    if (isLast) this.onLastReply()
+    else if (this.draining) this.closeIfUnused()
+    else {
+      const { limit } = this.owner
+      limit.stayedOpenAfter(this.replies)
+      if (this.replies >= limit.requests) this.owner.onFull(this)
+      else this.owner.onWritable()
     }
   }
 
-  /** The node has said that it closes after this reply: it has not looked at the requests behind it. */
-  private onLastReply(): void {
-    if (this.replies === 1) this.endpoint.pipelining = 1
-    const queued = this.queued
-    this.queued = this.inFlight
-    this.inFlight = new Deque()
-    for (const request of queued) this.queued.push(request)
-    this.fail({ reason: "Reset", detail: "the node closed the connection" })
+  /** The reply that is being read is too large: its request has failed, and keeps its place until the reply's end. */
+  private onTooLarge(detail: string): void {
+    for (const request of this.inFlight) {
+      request.settle({ reason: "ReplyTooLarge", detail })
+      return
+    }
   }
 
-  private onViolation(violation: ReplyError): void {
+  /** The node has said that it closes after this reply: it does not process the requests behind it. */
+  private onLastReply(): void {
+    this.noteLimit(true)
+    const unprocessed = [...this.inFlight]
+    this.inFlight.clear()
+    this.fail(closedByNode)
+    this.owner.onUnprocessed(unprocessed)
+  }
+
+  private onViolation({ detail, reason }: ReplyError): void {
     this.fail(
-      { reason: "Reset", detail: "the connection was closed after a malformed reply" },
-      { reason: "BadReply", detail: violation.detail }
+      { reason: "Reset", detail: "the connection was closed after a reply that could not be read" },
+      { reason, detail }
     )
   }
 
   private onError(error: Error): void {
     const { detail, reason } = failureOfSystemError(error, "Unreachable")
+    this.noteLimit(false)
     this.fail({ reason: this.ready ? "Reset" : reason, detail })
   }
 
   private onClosedByNode(): void {
-    this.fail({ reason: this.ready ? "Reset" : "Unreachable", detail: "the node closed the connection" })
+    this.noteLimit(false)
+    this.fail(this.ready ? closedByNode : { ...closedByNode, reason: "Unreachable" })
+  }
+
+  /** The node closes the connection: where it says so or requests are in flight, that may be a limit of the node's. */
+  private noteLimit(announced: boolean): void {
+    if (!this.closed && (announced || this.inFlight.length > 0)) this.owner.limit.closedAfter(this.replies, announced)
   }
 }
 
-const flush = (connection: Connection): void => connection.flush()
+const closedByNode: Failure = { reason: "Reset", detail: "the node closed the connection" }
+
+const idle: Failure = { reason: "Reset", detail: "the connection was idle" }
+
+const deadlinePassed: Failure = { reason: "Deadline", detail: "no reply before the deadline" }

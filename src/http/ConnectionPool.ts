@@ -1,12 +1,24 @@
-import { Connection, type Endpoint, type PendingRequest, settle } from "./Connection.js"
+import { nextTick } from "node:process"
+import { Connection, type Endpoint, type Owner } from "./Connection.js"
 import type { Failure } from "./Failure.js"
+import { RequestLimit } from "./RequestLimit.js"
+import { type PendingRequest, RequestQueue, type Tick } from "./RequestQueue.js"
 
-/** The connections to one node. */
-export class ConnectionPool {
+/**
+ * The connections to one node, and the requests that wait for them. A request waits before its body is made; it is
+ * written in its turn, as soon as a connection has fewer than `pipelining` requests in flight and its socket takes bytes.
+ */
+export class ConnectionPool implements Owner {
+  readonly queue = new RequestQueue()
+  readonly limit = new RequestLimit()
   private readonly connections: Array<Connection> = []
-  /** Those that take no more requests and still await replies. */
+  /** Those that take no more requests and are still open. */
   private readonly draining = new Set<Connection>()
   private readonly heads = new Map<string, string>()
+  private inFlightDeadline = Number.POSITIVE_INFINITY
+  /** How many connections have been made. */
+  private made = 0
+  private flushing = false
   private closed = false
 
   constructor(
@@ -25,50 +37,133 @@ export class ConnectionPool {
     return head
   }
 
-  send(request: PendingRequest): void {
-    if (this.closed) settle(request, released)
-    else this.pick().send(request)
+  /** Returns whether the request is written in this tick; if not, it waits. */
+  send(request: PendingRequest): boolean {
+    if (this.closed) {
+      request.settle(released)
+      return true
+    }
+    this.queue.push(request)
+    this.connect()
+    this.flushLater()
+    return this.connections.some((connection) => this.queue.length <= connection.room)
   }
 
-  expireAttempts(): void {
-    for (const connection of [...this.connections, ...this.draining]) connection.expireAttempts()
+  /** The caller of a request that waits has gone: it is not sent. */
+  withdraw(request: PendingRequest): void {
+    this.queue.withdraw(request)
+  }
+
+  /** Ends what has taken too long. */
+  expire(tick: Tick): void {
+    const failure = this.isReady ? undefined : notConnected
+    this.inFlightDeadline = Number.POSITIVE_INFINITY
+    for (const connection of this.open) {
+      this.inFlightDeadline = Math.min(this.inFlightDeadline, connection.expire(tick))
+    }
+    this.queue.expire(tick, failure)
+  }
+
+  /** The process was blocked for so many milliseconds: they are not counted as time that the node has taken. */
+  postpone(millis: number): void {
+    for (const connection of this.open) connection.postpone(millis)
+  }
+
+  /** No deadline passes earlier. */
+  get nextDeadline(): number {
+    return Math.min(this.queue.nextDeadline, this.inFlightDeadline)
   }
 
   /** Whether there is anything that can take too long. */
   get busy(): boolean {
-    return this.draining.size > 0 || this.connections.some((connection) => connection.load > 0)
+    return (
+      this.queue.length > 0 ||
+      this.draining.size > 0 ||
+      this.connections.some((connection) => connection.load > 0 || !connection.isReady)
+    )
   }
 
+  /** Closes all connections; every request ends, those that come later as well. */
   close(): void {
     this.closed = true
-    for (const connection of [...this.connections, ...this.draining]) connection.fail(released)
+    this.queue.fail(released)
+    for (const connection of this.open) connection.fail(released)
   }
 
   /** Ends every request and closes the connections; requests that follow make new ones. */
   interrupt(): void {
-    for (const connection of [...this.connections, ...this.draining]) connection.failAll(interrupted)
+    // Before the connections, whose end makes new ones for what waits.
+    this.queue.fail(interrupted)
+    for (const connection of this.open) connection.fail(interrupted)
   }
 
-  /** The connection with the fewest requests; a new one while there are fewer than `size` and none is free. */
-  private pick(): Connection {
-    let best = this.connections[0]
-    for (const connection of this.connections) if (best !== undefined && connection.load < best.load) best = connection
-    if (best !== undefined && (best.load === 0 || this.connections.length >= this.size)) return best
-    const made = new Connection(this.endpoint, this)
-    this.connections.push(made)
-    return made
+  onWritable(): void {
+    if (this.queue.length > 0) this.flushLater()
   }
 
-  onDraining(connection: Connection): void {
+  onFull(connection: Connection): void {
+    // Made after another was full, and full as well while that one is still open.
+    const outlived = [...this.draining].filter((other) => other.fullBefore <= connection.serial)
+    if (outlived.length === 0) connection.linger(this.made)
+    else for (const other of outlived) other.outlive()
+    this.onWritable()
+  }
+
+  onDraining(connection: Connection, failure: Failure | undefined): void {
     this.connections.splice(this.connections.indexOf(connection), 1)
     this.draining.add(connection)
+    // After a failure, what waits is left to the connections that there are, and the next request makes a new one.
+    if (failure === undefined) this.connect()
+    else if (!this.isReady) this.queue.fail(failure)
   }
 
   onClosed(connection: Connection): void {
     this.draining.delete(connection)
   }
+
+  onUnprocessed(requests: ReadonlyArray<PendingRequest>): void {
+    this.queue.putBack(requests)
+    this.connect()
+  }
+
+  private get open(): ReadonlyArray<Connection> {
+    return [...this.connections, ...this.draining]
+  }
+
+  private get isReady(): boolean {
+    return this.connections.some((connection) => connection.isReady)
+  }
+
+  /** Makes a new connection while there are fewer than `size`, and more requests wait than connections are idle. */
+  private connect(): void {
+    if (this.closed || this.connections.length >= this.size) return
+    const idle = this.connections.filter((connection) => connection.load === 0).length
+    if (this.queue.length > idle) this.connections.push(new Connection(this.endpoint, this, this.made++))
+  }
+
+  /** The requests of one tick are one write. */
+  private flushLater(): void {
+    if (this.flushing || this.connections.length === 0) return
+    this.flushing = true
+    nextTick(flush, this)
+  }
+
+  /** Gives each connection its share of what waits. */
+  flush(): void {
+    this.flushing = false
+    let takers = this.connections.length
+    for (const connection of [...this.connections]) {
+      if (this.queue.length === 0) return
+      connection.write(Math.ceil(this.queue.length / takers))
+      takers -= 1
+    }
+  }
 }
 
+const flush = (pool: ConnectionPool): void => pool.flush()
+
 export const released: Failure = { reason: "Reset", detail: "the connection was closed by the client" }
+
+const notConnected: Failure = { reason: "Deadline", detail: "no connection before the deadline" }
 
 const interrupted: Failure = { reason: "Reset", detail: "the node has been found dead" }

@@ -13,7 +13,7 @@ interface Head {
 
 export const maxHeadBytes = 16 * 1024
 
-export const maxDigits = 15
+const maxDigits = 15
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 
@@ -33,7 +33,10 @@ const versions = ["HTTP/1.1 ", "HTTP/1.0 "]
 
 /** A violation of HTTP, or of a limit, in a few words. */
 export class ReplyError {
-  constructor(readonly detail: string) {}
+  constructor(
+    readonly detail: string,
+    readonly reason: "BadReply" | "ReplyTooLarge" = "BadReply"
+  ) {}
 }
 
 /** Refuses, as soon as it can be known, what is no HTTP/1.x reply. */
@@ -97,3 +100,24 @@ export const parseHead = (text: string): Head => {
 }
 
 export const plainHead = parseHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+const isDigit = (code: number): boolean => code >= 48 && code <= 57
+
+/** Where the head that begins at `from` ends if it is `head`, but for the length; -1 if it is not. */
+export const endOfSameHead = (head: Head, text: string, from: number): number => {
+  if (!text.startsWith(head.before, from)) return -1
+  const first = from + head.before.length
+  if (head.body !== "length") return first
+  let at = first
+  while (at < first + maxDigits && isDigit(text.charCodeAt(at))) at++
+  return at > first && text.startsWith(head.after, at) ? at + head.after.length : -1
+}
+
+/** The length in a head that is `head`, but for the length. */
+export const lengthIn = (head: Head, text: string, from: number): number => {
+  let length = 0
+  for (let at = from + head.before.length; isDigit(text.charCodeAt(at)); at++) {
+    length = length * 10 + text.charCodeAt(at) - 48
+  }
+  return length
+}

@@ -2,19 +2,32 @@
  * A strict, incremental parser of pipelined HTTP/1.1 replies (RFC 9112), for the socket transport.
  *
  * It takes what it understands without doubt and refuses the rest, since a reply whose end is uncertain would make the
- * next one answer the wrong request. The first violation ends it: the connection must be closed.
+ * next one answer the wrong request. The first violation ends it: the connection must be closed. A body of a known
+ * length that is too large is none: it is read to its end, so that the replies behind it are not lost.
  */
 
 import { Buffer, constants, isAscii } from "node:buffer"
-import { checkVersion, maxDigits, maxHeadBytes, parseField, parseHead, plainHead, ReplyError } from "./ReplyHead.js"
+import {
+  checkVersion,
+  endOfSameHead,
+  lengthIn,
+  maxHeadBytes,
+  parseField,
+  parseHead,
+  plainHead,
+  ReplyError
+} from "./ReplyHead.js"
 
 /** What a parser tells its connection. */
 export interface ReplyHandler {
-  /** A whole reply, for the oldest request without one. */
-  readonly onReply: (status: number, body: string) => void
-  /** The reply just told was the connection's last: what follows it is not read. */
-  readonly onClose: () => void
+  /** A whole reply, for the oldest request without one. What follows the connection's last one is not read. */
+  readonly onReply: (status: number, body: string, isLast: boolean) => void
+  /** The reply that is being read is larger than it may be. Its body is discarded, and at its end `onReply` is called. */
+  readonly onTooLarge: (detail: string) => void
 }
+
+/** So much of a reply that is too large is read and discarded, for the sake of those behind it. */
+const maxDiscardedBytes = 64 * 1024 * 1024
 
 const maxChunkLine = 1024
 
@@ -41,12 +54,14 @@ export class ReplyParser {
   /** The first `size` bytes are what has been read of the body. */
   private body: Buffer = nothing
   private size = 0
+  /** Whether the body is too large: it is read, and not kept. */
+  private discarding = false
   /** What has not been read of the body, or of the chunk. */
   private remaining = 0
   /** Interim replies before the reply, then trailers after it. */
   private interimOrTrailers = 0
 
-  /** `maxBodyBytes` bounds each body: a larger one is a violation. */
+  /** `maxBodyBytes` bounds each body. A larger one is discarded, or a violation where its end is unknown or too far. */
   constructor(
     private readonly handler: ReplyHandler,
     maxBodyBytes: number
@@ -105,21 +120,16 @@ export class ReplyParser {
           break
         }
         case "fixed":
-          if (this.size === 0 && this.remaining <= chunk.length - at) {
+          if (this.size === 0 && this.remaining <= chunk.length - at && !this.discarding) {
             // The common case: the body has been read in one piece, along with its head.
             const end = at + this.remaining
             const body = ascii ? text.slice(at - base, end - base) : chunk.toString("utf8", at, end)
             at = end
             this.finish(body)
-          } else {
-            at = this.collect(chunk, at)
-            if (this.remaining === 0) this.finishCollected()
-          }
+          } else at = this.takeFixed(chunk, at)
           break
         case "until close":
-          this.remaining = chunk.length - at
-          this.limit(this.size + this.remaining)
-          at = this.collect(chunk, at)
+          at = this.takeUntilClose(chunk, at)
           break
         case "chunk data":
           at = this.collect(chunk, at)
@@ -128,19 +138,9 @@ export class ReplyParser {
         case "chunk size":
         case "chunk end":
         case "trailers": {
-          const end = chunk.indexOf("\r\n", at, "latin1")
-          // Without its end, the last byte may be the end's first.
-          const length = (end === -1 ? chunk.length - 1 : end) - at
-          if (length > (this.state === "trailers" ? maxHeadBytes : maxChunkLine)) {
-            throw new ReplyError("an overlong line in a chunked body")
-          }
-          if (end === -1) {
-            this.carry = Buffer.from(chunk.subarray(at))
-            return
-          }
-          const line = chunk.toString("latin1", at, end)
-          at = end + 2
-          this.takeLine(line)
+          const end = this.takeLine(chunk, at)
+          if (end === -1) return
+          at = end
           break
         }
         case "closed":
@@ -149,9 +149,37 @@ export class ReplyParser {
     }
   }
 
+  private takeFixed(chunk: Buffer, at: number): number {
+    const end = this.collect(chunk, at)
+    if (this.remaining === 0) this.finishCollected()
+    return end
+  }
+
+  private takeUntilClose(chunk: Buffer, at: number): number {
+    this.remaining = chunk.length - at
+    this.check(this.size + this.remaining)
+    return this.collect(chunk, at)
+  }
+
+  /** Takes a line of a chunked body and returns where it ends, -1 when it is not whole. */
+  private takeLine(chunk: Buffer, at: number): number {
+    const end = chunk.indexOf("\r\n", at, "latin1")
+    // Without its end, the last byte may be the end's first.
+    const length = (end === -1 ? chunk.length - 1 : end) - at
+    if (length > (this.state === "trailers" ? maxHeadBytes : maxChunkLine)) {
+      throw new ReplyError("an overlong line in a chunked body")
+    }
+    if (end === -1) {
+      this.carry = Buffer.from(chunk.subarray(at))
+      return -1
+    }
+    this.readLine(chunk.toString("latin1", at, end))
+    return end + 2
+  }
+
   /** Takes the head that begins at `from` and returns where it ends, -1 when it is not whole. */
   private takeHead(text: string, from: number): number {
-    let end = this.takeSameHead(text, from)
+    let end = endOfSameHead(this.head, text, from)
     if (end === -1) {
       checkVersion(text, from)
       const last = text.indexOf("\r\n\r\n", from)
@@ -162,7 +190,6 @@ export class ReplyParser {
       if (last === -1) return -1
       end = last + 4
       this.head = parseHead(text.slice(from, end))
-      this.takeSameHead(text, from)
     }
     const head = this.head
     if (head.status < 200) {
@@ -173,43 +200,22 @@ export class ReplyParser {
     this.interimOrTrailers = 0
     if (head.body === "chunked") this.state = "chunk size"
     else if (head.body === "until close") this.state = "until close"
-    else if (this.remaining === 0) this.finish("")
     else {
-      this.limit(this.remaining)
-      this.state = "fixed"
+      this.remaining = head.body === "length" ? lengthIn(head, text, from) : 0
+      this.check(this.remaining)
+      if (this.remaining === 0) this.finish("")
+      else this.state = "fixed"
     }
     return end
   }
 
-  /**
-   * Returns where the head that begins at `from` ends if it is the previous one, but for the length, and -1 if it is not.
-   * `remaining` is the length.
-   */
-  private takeSameHead(text: string, from: number): number {
-    const head = this.head
-    if (!text.startsWith(head.before, from)) return -1
-    const first = from + head.before.length
-    let at = first
-    let length = 0
-    if (head.body === "length") {
-      for (; at < first + maxDigits; at++) {
-        const digit = text.charCodeAt(at) - 48
-        if (!(digit >= 0 && digit <= 9)) break
-        length = length * 10 + digit
-      }
-      if (at === first || !text.startsWith(head.after, at)) return -1
-    }
-    this.remaining = length
-    return at + head.after.length
-  }
-
-  private takeLine(line: string): void {
+  private readLine(line: string): void {
     switch (this.state) {
       case "chunk size": {
         const match = chunkSize.exec(line)
         if (match === null) throw new ReplyError("a malformed chunk size")
         this.remaining = Number.parseInt(match[1] ?? "", 16)
-        this.limit(this.size + this.remaining)
+        this.check(this.size + this.remaining)
         this.state = this.remaining === 0 ? "trailers" : "chunk data"
         return
       }
@@ -229,25 +235,33 @@ export class ReplyParser {
   private collect(chunk: Buffer, at: number): number {
     const end = Math.min(chunk.length, at + this.remaining)
     const length = end - at
-    if (this.size + length > this.body.length) {
+    if (!this.discarding && this.size + length > this.body.length) {
       // Room for what has been announced. At least doubled: a body of many small chunks is not copied with each of them.
       const doubled = Math.min(2 * this.body.length, this.maxBodyBytes)
       const larger = Buffer.allocUnsafe(Math.max(this.size + this.remaining, doubled))
       this.body.copy(larger, 0, 0, this.size)
       this.body = larger
     }
-    chunk.copy(this.body, this.size, at, end)
+    if (!this.discarding) chunk.copy(this.body, this.size, at, end)
     this.size += length
     this.remaining -= length
     return end
   }
 
-  private limit(size: number): void {
-    if (size > this.maxBodyBytes) throw new ReplyError(`a reply of more than ${this.maxBodyBytes} bytes`)
+  private check(size: number): void {
+    if (size <= this.maxBodyBytes) return
+    const detail = `a reply of more than ${this.maxBodyBytes} bytes`
+    // Only a length that has been announced says that the end is near.
+    if (this.head.body !== "length" || size > Math.max(maxDiscardedBytes, 2 * this.maxBodyBytes)) {
+      throw new ReplyError(detail, "ReplyTooLarge")
+    }
+    this.discarding = true
+    this.handler.onTooLarge(detail)
   }
 
   private finishCollected(): void {
-    const body = this.body.toString("utf8", 0, this.size)
+    const body = this.discarding ? "" : this.body.toString("utf8", 0, this.size)
+    this.discarding = false
     this.body = nothing
     this.size = 0
     this.interimOrTrailers = 0
@@ -258,7 +272,6 @@ export class ReplyParser {
     const head = this.head
     this.outstanding -= 1
     this.state = head.close ? "closed" : "head"
-    this.handler.onReply(head.status, body)
-    if (head.close) this.handler.onClose()
+    this.handler.onReply(head.status, body, head.close)
   }
 }

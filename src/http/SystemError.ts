@@ -12,8 +12,22 @@ const reasons: { readonly [code: string]: Failure["reason"] } = {
   EADDRNOTAVAIL: "Unreachable",
   EACCES: "Unreachable",
   ETIMEDOUT: "ConnectTimeout",
-  UND_ERR_CONNECT_TIMEOUT: "ConnectTimeout"
+  UND_ERR_CONNECT_TIMEOUT: "ConnectTimeout",
+  // This process or its system has run out of something: nothing is wrong with the node.
+  EMFILE: "Overloaded",
+  ENFILE: "Overloaded",
+  ENOBUFS: "Overloaded",
+  ENOMEM: "Overloaded",
+  EAI_MEMORY: "Overloaded"
 }
+
+/** Out of ephemeral ports. On IPv6, the code says as well that the system has no address of that family. */
+const isOutOfPorts = (error: object): boolean =>
+  "code" in error &&
+  error.code === "EADDRNOTAVAIL" &&
+  "address" in error &&
+  typeof error.address === "string" &&
+  !error.address.includes(":")
 
 /**
  * What an error of the operating system, or of a library that wraps one, says of a connection. `otherwise` is the reason
@@ -22,7 +36,8 @@ const reasons: { readonly [code: string]: Failure["reason"] } = {
 export const failureOfSystemError = (error: unknown, otherwise: Failure["reason"] = "Reset"): Failure => {
   for (let cause = error, depth = 0; typeof cause === "object" && cause !== null && depth < 5; depth++) {
     if ("code" in cause && typeof cause.code === "string") {
-      return { reason: reasons[cause.code] ?? otherwise, detail: cause.code }
+      const reason = isOutOfPorts(cause) ? "Overloaded" : (reasons[cause.code] ?? otherwise)
+      return { reason, detail: cause.code }
     }
     cause = "cause" in cause ? cause.cause : undefined
   }

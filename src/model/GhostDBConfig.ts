@@ -53,6 +53,11 @@ export interface GhostDBOptions {
   /** Connections to each node. Requests are pipelined, so that more than one seldom helps. Default 1. */
   readonly connections?: number
   /**
+   * Requests in flight on one connection at most; what exceeds that waits in this client, in order, and its time limit has
+   * not begun. Default 256: enough for 25,000 commands a second with a node that is 10 ms away.
+   */
+  readonly pipelining?: number
+  /**
    * What happens to what a node held when it comes back: `"keep"` leaves it, as the other SDKs do; `"flush"` empties the
    * node before it takes keys again. Default `"keep"`.
    */
@@ -107,6 +112,7 @@ export interface Settings {
   readonly deadline: number
   readonly failureThreshold: number
   readonly connections: number
+  readonly pipelining: number
   readonly onRevival: "keep" | "flush"
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
   readonly tls: TlsOptions
@@ -133,6 +139,7 @@ export const defaults: Settings = {
   deadline: 5000,
   failureThreshold: 3,
   connections: 1,
+  pipelining: 256,
   onRevival: "keep",
   headers: {},
   tls: {},
@@ -172,6 +179,7 @@ const ranges = [
   ["replicas", integer(1, 65536)],
   ["failureThreshold", integer(1)],
   ["connections", integer(1)],
+  ["pipelining", integer(1)],
   ["maxRequestBytes", integer(1)],
   ["maxReplyBytes", integer(1)]
 ] as const

@@ -9,10 +9,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import type { Reply as HttpReply } from "../http/Connection.js"
 import { ConnectionPool, released } from "../http/ConnectionPool.js"
 import type { Failure } from "../http/Failure.js"
-import { type Reply, textOf, withheld } from "../model/Exchange.js"
+import { type Payload, PendingRequest } from "../http/RequestQueue.js"
+import { type Body, type Reply, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
@@ -21,10 +21,10 @@ import { type Connections, Transport, type TransportSettings } from "./Transport
 
 export const connect = Effect.fnUntraced(function* (settings: TransportSettings) {
   const clock = yield* Effect.clock
-  const now = () => clock.unsafeCurrentTimeMillis()
+  const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
   const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
   const pools = new Map<string, ConnectionPool>()
-  const busy = yield* Effect.makeLatch(false)
+  const timer = yield* makeTimer(pools, settings.attemptTimeout, now)
   let closed = false
 
   yield* Effect.addFinalizer(() =>
@@ -35,26 +35,22 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
     })
   )
 
-  yield* Effect.forkScoped(sweep(pools, busy, settings.attemptTimeout))
-
   const connections: Connections = {
-    post: (node, command, body) =>
+    post: (node, command, body, deadline = Number.POSITIVE_INFINITY) =>
       Effect.async<Reply, Fault>((resume) => {
-        if (closed) return resume(Exit.fail(released))
-        const text = textOf(body)
-        if (text === undefined) return resume(Exit.succeed(withheld))
+        if (closed) return void resume(Exit.fail(released))
         let pool = pools.get(node)
         if (pool === undefined) {
           pool = makePool(node, settings, secureContext, now)
           pools.set(node, pool)
         }
-        busy.unsafeOpen()
-        pool.send({
-          head: pool.head(command),
-          body: text,
-          since: now(),
-          resume: (outcome) => resume(exitOf(outcome))
-        })
+        const request = new PendingRequest(pool.head(command), payloadOf(body, resume), deadline, (outcome) =>
+          resume(exitOf(outcome))
+        )
+        const isWritten = pool.send(request)
+        timer.start(deadline)
+        // A canceller costs a third of a command, and only a request that waits has a use for it.
+        return isWritten ? undefined : Effect.sync(() => pool.withdraw(request))
       }),
     interrupt: (node) => Effect.sync(() => pools.get(node)?.interrupt()),
     release: (node) =>
@@ -66,32 +62,82 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
   return connections
 })
 
-const exitOf = (outcome: HttpReply | Failure): Exit.Exit<Reply, Fault> =>
+type Resume = (exit: Exit.Exit<Reply, Fault>) => void
+
+/** The failures of http/ are faults: the compiler checks it here. */
+const exitOf = (outcome: Reply | Failure): Exit.Exit<Reply, Fault> =>
   "reason" in outcome ? Exit.fail(outcome) : Exit.succeed(outcome)
 
-/** Ends attempts whose time is up: one fiber for all connections, which sleeps while nothing is in flight. */
-const sweep = (
+/** A body that is withheld or throws ends the command, and is not sent. */
+const payloadOf = (body: Body, resume: Resume): Payload | (() => Payload | undefined) =>
+  typeof body !== "function"
+    ? body
+    : () => {
+        try {
+          const text = body()
+          if (text === undefined) resume(Exit.succeed(withheld))
+          return text
+        } catch (defect) {
+          resume(Exit.die(defect))
+          return undefined
+        }
+      }
+
+interface Timer {
+  /** Something is under way, and has to end at `deadline`. */
+  readonly start: (deadline: number) => void
+}
+
+/** Ends what has taken too long: one fiber for all connections, which sleeps while nothing is under way. */
+const makeTimer = Effect.fnUntraced(function* (
   pools: ReadonlyMap<string, ConnectionPool>,
-  busy: Effect.Latch,
-  attemptTimeout: number
-): Effect.Effect<never> => {
+  attemptTimeout: number,
+  now: () => number
+) {
+  const busy = yield* Effect.makeLatch(false)
+  const woken = yield* Effect.makeLatch(false)
+  const interval = Math.max(attemptTimeout / 16, 1)
+  let wakesAt = Number.POSITIVE_INFINITY
   // Replies that arrived while the process was busy elsewhere are read before anything is called late.
   const afterIo = Effect.async<void>((resume) => void setImmediate(() => resume(Effect.void)))
-  const pass = Effect.sync(() => {
-    let again = false
-    for (const pool of pools.values()) {
-      pool.expireAttempts()
-      again ||= pool.busy
-    }
-    if (!again) busy.unsafeClose()
+
+  const sleep = Effect.suspend(() => {
+    const start = now()
+    let nextDeadline = Number.POSITIVE_INFINITY
+    for (const pool of pools.values()) nextDeadline = Math.min(nextDeadline, pool.nextDeadline)
+    const millis = Math.min(Math.max(nextDeadline - start, 1), interval)
+    wakesAt = start + millis
+    woken.unsafeClose()
+    return Effect.raceFirst(Effect.sleep(millis), woken.await)
   })
-  return busy.await.pipe(
-    Effect.zipRight(Effect.sleep(Math.max(attemptTimeout / 16, 1))),
+
+  const pass = Effect.sync(() => {
+    const time = now()
+    const delay = time - wakesAt
+    // Less than that is an event loop that is busy, as it may always be: a silent node has to be late all the same.
+    const wasBlocked = delay > attemptTimeout / 4
+    for (const pool of pools.values()) {
+      if (wasBlocked) pool.postpone(delay)
+      pool.expire({ now: time, blockedSince: wasBlocked ? wakesAt : Number.POSITIVE_INFINITY })
+    }
+    if (![...pools.values()].some((pool) => pool.busy)) busy.unsafeClose()
+  })
+
+  yield* busy.await.pipe(
+    Effect.zipRight(sleep),
     Effect.zipRight(afterIo),
     Effect.zipRight(pass),
-    Effect.forever
+    Effect.forever,
+    Effect.forkScoped
   )
-}
+  const timer: Timer = {
+    start: (deadline) => {
+      busy.unsafeOpen()
+      if (deadline < wakesAt) woken.unsafeOpen()
+    }
+  }
+  return timer
+})
 
 /** Throws what makes a certificate or a key unusable. */
 const makeSecureContext = ({ ca, cert, key }: TlsOptions): Tls.SecureContext =>
@@ -133,7 +179,7 @@ const makePool = (
         Telemetry.read(read)
         Telemetry.wrote(written)
       },
-      pipelining: Number.POSITIVE_INFINITY
+      pipelining: settings.pipelining
     },
     settings.connections,
     (command) =>

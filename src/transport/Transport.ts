@@ -12,7 +12,7 @@ import type { Fault } from "../model/GhostDBError.js"
 /** The settings that a transport follows. */
 export type TransportSettings = Pick<
   Settings,
-  "port" | "protocol" | "attemptTimeout" | "connections" | "headers" | "tls" | "maxReplyBytes"
+  "port" | "protocol" | "attemptTimeout" | "connections" | "pipelining" | "headers" | "tls" | "maxReplyBytes"
 >
 
 /** The connections of one client to its nodes, made when they are first needed. */

@@ -54,8 +54,11 @@ export const overCodec = (node: string): Post => {
   const socket = connect(portOf(node), "127.0.0.1")
   const parser = new ReplyParser(
     {
-      onReply: (_status, body) => pipeline.answer(body),
-      onClose: () => socket.destroy()
+      onReply: (_status, body, isLast) => {
+        pipeline.answer(body)
+        if (isLast) socket.destroy()
+      },
+      onTooLarge: (detail) => socket.destroy(new Error(detail))
     },
     64 * 1024 * 1024
   )

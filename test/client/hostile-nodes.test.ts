@@ -14,7 +14,7 @@ import {
 } from "../support/scene.js"
 
 interface Expected {
-  readonly class: "ok" | "down" | "doubtful"
+  readonly class: "ok" | "down" | "doubtful" | "too large"
   readonly reason?: FailureReason
   /** Part of the failure's detail. */
   readonly detail?: string
@@ -38,7 +38,13 @@ const doubtful = (reason: FailureReason, detail: string): Expected => ({
 const bad = (detail: string) => doubtful("BadReply", detail)
 const reset = (detail: string) => doubtful("Reset", detail)
 const timeout = doubtful("AttemptTimeout", `no reply in ${attemptTimeout} ms`)
-const tooLong = bad(`a reply of more than ${maxReplyBytes} bytes`)
+/** Nothing is held against the node. */
+const tooLarge: Expected = {
+  ...bad(`a reply of more than ${maxReplyBytes} bytes`),
+  class: "too large",
+  reason: "ReplyTooLarge",
+  pings: "live"
+}
 
 const expectations: { readonly [what in "refuses" | HostileServer.Hostility]: Expected } = {
   "answers as it should": ok,
@@ -69,10 +75,10 @@ const expectations: { readonly [what in "refuses" | HostileServer.Hostility]: Ex
   "answers HTTP 302": bad("HTTP status 302"),
   "answers HTTP 404": bad("HTTP status 404"),
   "answers HTTP 500": bad("HTTP status 500"),
-  "sends an endless chunked body": tooLong,
-  "sends an endless body of tiny chunks": tooLong,
-  "sends an endless body until it closes": tooLong,
-  "declares an endless body": tooLong,
+  "sends an endless chunked body": tooLarge,
+  "sends an endless body of tiny chunks": tooLarge,
+  "sends an endless body until it closes": tooLarge,
+  "declares an endless body": tooLarge,
   "sends endless headers": bad("head of more than"),
   "sends 1 MB of headers": bad("head of more than"),
   "sends endless interim replies": bad("interim replies"),
@@ -87,6 +93,8 @@ const expectations: { readonly [what in "refuses" | HostileServer.Hostility]: Ex
   "sends unasked bytes behind its reply": { ...ok, pipelined: false, stays: false },
   "sends a second reply": { ...ok, pipelined: false, stays: false }
 }
+
+const staysLive = (expected: Expected) => expected.class === "ok" || expected.class === "too large"
 
 const columns = [
   "a node that",
@@ -111,7 +119,7 @@ const document = () => {
     expected.class,
     expected.reason ?? "",
     expected.class === "down" ? "dead" : "live",
-    expected.class === "ok" ? "live" : "dead",
+    staysLive(expected) ? "live" : "dead",
     expected.pings
   ])
   const widest = columns.map((name, at) =>
@@ -138,10 +146,11 @@ const observe = Effect.fnUntraced(function* (hostile: Node, key: string) {
     onRight: () => death
   })
   if (Either.isRight(answer)) assert.deepStrictEqual(answer.right, live ? Option.some(key) : Option.none())
+  const failureClass = failures[0]?.reason === "ReplyTooLarge" ? ("too large" as const) : ("doubtful" as const)
   return {
     failure: failures[0],
     node: live ? ("live" as const) : ("dead" as const),
-    class: !live ? ("down" as const) : Either.isRight(answer) ? ("ok" as const) : ("doubtful" as const)
+    class: !live ? ("down" as const) : Either.isRight(answer) ? ("ok" as const) : failureClass
   }
 })
 
@@ -183,7 +192,7 @@ describe.concurrent("a node that", () => {
         assert.strictEqual(one?.failure?.reason, expected.reason)
         if (expected.detail !== undefined) assert.include(one?.failure?.detail, expected.detail)
         assert.strictEqual(two?.class, expected.class)
-        assert.strictEqual(three?.node, expected.class === "ok" ? "live" : "dead")
+        assert.strictEqual(three?.node, staysLive(expected) ? "live" : "dead")
         assert.strictEqual(alike.node, expected.pings)
       })
     )

@@ -49,7 +49,7 @@ const deaths: ReadonlyArray<readonly [how: string, end: HostileServer.Behaviour,
     HostileServer.hostilities["declares a Content-Length too long"],
     inFlight - answeredBefore
   ],
-  ["an endless reply", HostileServer.hostilities["sends an endless chunked body"], inFlight - answeredBefore],
+  ["an endless reply", HostileServer.hostilities["sends endless headers"], inFlight - answeredBefore],
   ["two documents, and is not", HostileServer.hostilities["sends two documents"], 1]
 ]
 

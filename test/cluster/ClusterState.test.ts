@@ -296,7 +296,10 @@ describe("ClusterState", () => {
         AttemptTimeout: "suspect",
         BadReply: "suspect",
         NotLeader: "redirect",
-        Deadline: "suspect"
+        Deadline: "suspect",
+        ReplyTooLarge: "local",
+        QueueTimeout: "local",
+        Overloaded: "local"
       }
     )
   })

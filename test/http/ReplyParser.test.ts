@@ -17,6 +17,8 @@ interface Outcome {
   /** Whether the last of the replies was told to be the connection's last. */
   readonly closed: boolean
   readonly violation: string | undefined
+  /** The places of the replies that were too large, and what is told of them. */
+  readonly tooLarge: ReadonlyArray<readonly [place: number, detail: string]>
 }
 
 interface Setting {
@@ -33,15 +35,17 @@ const parse = (parts: Iterable<Buffer>, setting: Setting = {}): Outcome => {
   const replies: Array<Reply> = []
   let closed = false
   let violation: string | undefined
+  const tooLarge: Array<readonly [number, string]> = []
   const parser = new ReplyParser(
     {
-      onReply: (status, body) => {
+      onReply: (status, body, isLast) => {
         if (closed || violation !== undefined) expect.unreachable("a reply after the end")
         replies.push([status, body])
+        closed = isLast
       },
-      onClose: () => {
-        if (closed) expect.unreachable("a second end")
-        closed = true
+      onTooLarge: (detail) => {
+        if (closed || violation !== undefined) expect.unreachable("a reply after the end")
+        tooLarge.push([replies.length, detail])
       }
     },
     setting.maxBodyBytes ?? maxBodyBytes
@@ -54,7 +58,7 @@ const parse = (parts: Iterable<Buffer>, setting: Setting = {}): Outcome => {
   }
   if (setting.end === true && violation === undefined) parser.end()
   expect(parser.outstanding).toBe((setting.awaiting ?? 1) - replies.length)
-  return { replies, closed, violation }
+  return { replies, closed, violation, tooLarge }
 }
 
 const split = (bytes: Buffer, cuts: ReadonlyArray<number>): ReadonlyArray<Buffer> =>
@@ -206,7 +210,7 @@ const validCases = Object.entries(valid).map(([name, { bytes, close, end, looser
   looser,
   bytes: bytes === "" ? inTwoChunks : Buffer.from(bytes),
   end: end === true,
-  outcome: { replies: [reply], closed: close === true, violation: undefined } satisfies Outcome
+  outcome: { replies: [reply], closed: close === true, violation: undefined, tooLarge: [] } satisfies Outcome
 }))
 
 const manyLines = (count: number, text: string) => `${text}\r\n`.repeat(count)
@@ -275,8 +279,8 @@ const invalid: Readonly<Record<string, Invalid>> = {
     bytes: `${lines("HTTP/1.1 200 OK", `Content-Length: ${"9".repeat(30)}`)}hello`,
     violation: /Content-Length/
   },
-  "a length that is over the limit": {
-    bytes: lines("HTTP/1.1 200 OK", `Content-Length: ${maxBodyBytes + 1}`),
+  "a length that is too large to be discarded": {
+    bytes: lines("HTTP/1.1 200 OK", `Content-Length: ${64 * maxBodyBytes + 1}`),
     violation: /more than 1048576 bytes/
   },
   "a doubled length": {
@@ -507,13 +511,13 @@ describe("valid replies", () => {
 
   it("what follows the connection's last reply is not read", () => {
     const bytes = Buffer.from(`${lines("HTTP/1.1 200 OK", "Connection: close", "Content-Length: 5")}hello`)
-    const outcome = { replies: [[200, "hello"]], closed: true, violation: undefined }
+    const outcome = { replies: [[200, "hello"]], closed: true, violation: undefined, tooLarge: [] }
     expect(parse([Buffer.concat([bytes, bytes, Buffer.from("garbage")])], { awaiting: 3 })).toEqual(outcome)
     expect(parse([bytes, Buffer.from("garbage")], { awaiting: 3 })).toEqual(outcome)
   })
 
   it("a body cut off by the end of the connection is no reply", () => {
-    const none = { replies: [], closed: false, violation: undefined }
+    const none = { replies: [], closed: false, violation: undefined, tooLarge: [] }
     for (const { bytes, end, name, outcome } of validCases) {
       if (end) continue
       for (let length = 0; length < bytes.length; length++) {
@@ -525,7 +529,7 @@ describe("valid replies", () => {
 
   it("recorded replies, split anywhere", () => {
     for (const { bytes, reply } of recorded) {
-      const outcome = { replies: [reply], closed: false, violation: undefined }
+      const outcome = { replies: [reply], closed: false, violation: undefined, tooLarge: [] }
       for (let cut = 0; cut <= bytes.length; cut++) expect(parse(split(bytes, [cut]))).toEqual(outcome)
     }
   })
@@ -548,7 +552,8 @@ describe("valid replies", () => {
     expect(parse([bytes], { awaiting: replies.length })).toEqual({
       replies: replies.map(([, reply]) => reply),
       closed: false,
-      violation: undefined
+      violation: undefined,
+      tooLarge: []
     })
   })
 
@@ -562,7 +567,7 @@ describe("valid replies", () => {
       "0x5",
       "9".repeat(16),
       "5\r\nContent-Length: 5",
-      `${maxBodyBytes + 1}`
+      `${64 * maxBodyBytes + 1}`
     ]) {
       const bad = `${lines("HTTP/1.1 200 OK", `Content-Length: ${length}`, "X: y")}hello`
       const { replies, violation } = parse([Buffer.from(good + bad)], { awaiting: 2 })
@@ -575,7 +580,7 @@ describe("valid replies", () => {
 describe("violations", () => {
   it.each(invalidCases)("$name", ({ awaiting, bytes, replies, violation }) => {
     const outcome = parse([bytes], { awaiting, end: true })
-    expect(outcome).toEqual({ replies, closed: false, violation: expect.stringMatching(violation) })
+    expect(outcome).toEqual({ replies, closed: false, violation: expect.stringMatching(violation), tooLarge: [] })
     expect(parse([bytes, Buffer.from(withLength("more"))], { awaiting, end: true })).toEqual(outcome)
   })
 
@@ -599,7 +604,8 @@ describe("violations", () => {
       expect(outcome, name).toEqual({
         replies: [[200, "good"], [200, "good"], ...replies],
         closed: false,
-        violation: expect.stringMatching(violation)
+        violation: expect.stringMatching(violation),
+        tooLarge: []
       })
     }
   })
@@ -611,8 +617,32 @@ describe("violations", () => {
     expect(parse([head, part, part], { maxBodyBytes: 799, end: true })).toEqual({
       replies: [],
       closed: false,
-      violation: "a reply of more than 799 bytes"
+      violation: "a reply of more than 799 bytes",
+      tooLarge: []
     })
+  })
+
+  it("a reply of a length over the limit is read to its end, and those behind it are what they are", () => {
+    const large = withLength("0123456789".repeat(10))
+    const bytes = Buffer.from(withLength("a") + large + withLength("b") + large + large + withLength("c"))
+    const outcome: Outcome = {
+      replies: [
+        [200, "a"],
+        [200, ""],
+        [200, "b"],
+        [200, ""],
+        [200, ""],
+        [200, "c"]
+      ],
+      closed: false,
+      violation: undefined,
+      tooLarge: [1, 3, 4].map((place) => [place, "a reply of more than 99 bytes"])
+    }
+    const setting = { maxBodyBytes: 99, awaiting: 6 }
+    expect(parse([bytes], setting)).toEqual(outcome)
+    for (let cut = 1; cut < bytes.length; cut++) expect(parse(split(bytes, [cut]), setting)).toEqual(outcome)
+    const bytewise = Array.from(bytes, (byte) => Buffer.of(byte))
+    expect(parse(bytewise, setting)).toEqual(outcome)
   })
 
   it("the limits are exact, however the bytes arrive", () => {
@@ -680,7 +710,8 @@ describe("streams of replies", () => {
       expect(parse(parts, { awaiting: replies.length })).toEqual({
         replies: replies.flatMap((one) => one.replies),
         closed: false,
-        violation: undefined
+        violation: undefined,
+        tooLarge: []
       })
     },
     { fastCheck: { numRuns: 500 } }
@@ -769,11 +800,11 @@ describe("streams of replies", () => {
     let mixed = 0
     const parser = new ReplyParser(
       {
-        onReply: (_, body) => {
-          if (body !== bodyOf(received)) mixed++
+        onReply: (_, body, isLast) => {
+          if (isLast || body !== bodyOf(received)) mixed++
           received++
         },
-        onClose: () => expect.unreachable()
+        onTooLarge: () => expect.unreachable()
       },
       maxBodyBytes
     )
@@ -844,7 +875,7 @@ describe("large replies", () => {
     const last = parts.at(-1) ?? bytes
     const bodies: Array<string> = []
     const parser = new ReplyParser(
-      { onReply: (_, body) => void bodies.push(body), onClose: () => expect.unreachable() },
+      { onReply: (_, body) => void bodies.push(body), onTooLarge: () => expect.unreachable() },
       count
     )
     parser.outstanding = 1

@@ -52,6 +52,7 @@ describe("GhostDBConfig", () => {
         deadline: 5000,
         failureThreshold: 3,
         connections: 1,
+        pipelining: 256,
         onRevival: "keep",
         headers: {},
         tls: {},
@@ -150,7 +151,7 @@ describe("GhostDBConfig", () => {
   })
 
   describe("refuses in one line that names the option and what it must be", () => {
-    const counts = ["failureThreshold", "connections", "maxRequestBytes", "maxReplyBytes"]
+    const counts = ["failureThreshold", "connections", "pipelining", "maxRequestBytes", "maxReplyBytes"]
     for (const name of counts) {
       it(name, () => {
         for (const value of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53, null, "three"]) {

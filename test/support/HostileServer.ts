@@ -71,7 +71,7 @@ const flood =
 const reset: Behaviour = ({ socket }) => Effect.sync(() => void socket.resetAndDestroy())
 
 /** How late the late answer is: longer than the attempt timeout of the tests. */
-export const lateness: Duration.DurationInput = "2 seconds"
+export const lateness: Duration.DurationInput = "4 seconds"
 
 /** What can be done to a command. `refuses` is done by {@link HostileServer.stop}. */
 export const hostilities = {

@@ -20,9 +20,9 @@ const connect = (
 const outcome = (post: Effect.Effect<{ readonly body: string }, Fault>): Effect.Effect<string> =>
   Effect.match(post, { onSuccess: ({ body }) => body, onFailure: ({ reason }) => reason })
 
-const all = (connections: Transport.Connections, server: Server, bodies: ReadonlyArray<string>) =>
+const all = (connections: Transport.Connections, server: Server, bodies: ReadonlyArray<string>, deadline?: number) =>
   Effect.all(
-    bodies.map((body) => outcome(connections.post(server.address, "get", body))),
+    bodies.map((body) => outcome(connections.post(server.address, "get", body, deadline))),
     { concurrency: "unbounded" }
   )
 
@@ -143,7 +143,7 @@ describe("requests and replies", () => {
       expect(yield* all(connections, server, bodies)).toEqual(bodies)
       expect(server.accepted()).toBe(size)
       for (let connection = 1; connection <= size; connection++) {
-        expect(bodiesOf(server, connection).length).toBeGreaterThanOrEqual(600 / size)
+        expect(bodiesOf(server, connection).length).toBeGreaterThanOrEqual(300 / size)
       }
     })
   )
@@ -192,17 +192,47 @@ describe("requests and replies", () => {
     })
   )
 
-  it.scoped("a reply over maxReplyBytes", () =>
+  it.scoped("a reply over maxReplyBytes: its command fails, and no other", () =>
     Effect.gen(function* () {
       const server = yield* listen(echo)
       const connections = yield* connect({ maxReplyBytes: 100 })
-      expect(yield* all(connections, server, ["x".repeat(100)])).toEqual(["x".repeat(100)])
-      expect(yield* Effect.flip(connections.post(server.address, "get", "x".repeat(101)))).toEqual({
-        reason: "BadReply",
+      const large = "x".repeat(101)
+      const bodies = ["1", large, "2", "x".repeat(100), large, large, "3"]
+      expect(yield* all(connections, server, bodies)).toEqual([
+        "1",
+        "ReplyTooLarge",
+        "2",
+        "x".repeat(100),
+        "ReplyTooLarge",
+        "ReplyTooLarge",
+        "3"
+      ])
+      expect(yield* Effect.flip(connections.post(server.address, "get", large))).toEqual({
+        reason: "ReplyTooLarge",
         detail: "a reply of more than 100 bytes"
       })
-      expect(yield* all(connections, server, ["again"])).toEqual(["again"])
+      expect(server.requests.length).toBe(bodies.length + 1)
+      expect(server.accepted()).toBe(1)
     })
+  )
+
+  it.scoped.each([
+    "Content-Length: 1000000000000\r\n\r\nx",
+    `Transfer-Encoding: chunked\r\n\r\n65\r\n${"x".repeat(101)}\r\n`,
+    `\r\n${"x".repeat(101)}`
+  ])(
+    "a large reply whose end is unknown or far, %j: those behind it fail with Reset, and the next is sent anew",
+    (reply) =>
+      Effect.gen(function* () {
+        const server = yield* listen((request, socket) => {
+          if (request.body === "large") socket.write(`HTTP/1.1 200 OK\r\n${reply}`)
+          else echo(request, socket)
+        })
+        const connections = yield* connect({ maxReplyBytes: 100 })
+        expect(yield* all(connections, server, ["1", "large", "2"])).toEqual(["1", "ReplyTooLarge", "Reset"])
+        yield* until(() => server.sockets.size === 0)
+        expect(yield* all(connections, server, ["3"])).toEqual(["3"])
+      })
   )
 })
 
@@ -513,12 +543,12 @@ describe("time limits", () => {
       })
       const connections = yield* connect({ attemptTimeout })
       expect(yield* all(connections, server, ["1"])).toEqual(["1"])
-      const early = yield* Effect.fork(all(connections, server, ["2", "3", "4"]))
+      const early = yield* Effect.fork(all(connections, server, ["2", "3", "4"], attemptTimeout))
       yield* until(() => server.requests.length === 2)
       yield* TestClock.adjust(attemptTimeout / 2)
       const later = yield* Effect.fork(all(connections, server, ["5", "6"]))
       yield* TestClock.adjust(late - attemptTimeout / 2)
-      expect(yield* Fiber.join(early)).toEqual(Array(3).fill("AttemptTimeout"))
+      expect((yield* Fiber.join(early)).slice(1)).toEqual(["QueueTimeout", "QueueTimeout"])
       expect(yield* Fiber.join(later)).toEqual(["5", "6"])
       expect(server.requests.map(({ body }) => body)).toEqual(["1", "2", "5", "6"])
     })
@@ -565,7 +595,7 @@ describe("time limits", () => {
         }
       })
       const connections = yield* connect({ attemptTimeout, protocol: "https", tls: { ca: pem("ca.crt") } })
-      const early = yield* Effect.fork(all(connections, front, ["1", "2"]))
+      const early = yield* Effect.fork(all(connections, front, ["1", "2"], attemptTimeout))
       yield* until(() => held.length === 2)
       yield* TestClock.adjust(900)
       held[0]?.()
@@ -573,7 +603,7 @@ describe("time limits", () => {
       yield* TestClock.adjust(50)
       const later = yield* Effect.fork(all(connections, front, ["3"]))
       yield* TestClock.adjust(late - 950)
-      expect(yield* Fiber.join(early)).toEqual(["1", "AttemptTimeout"])
+      expect(yield* Fiber.join(early)).toEqual(["1", "Deadline"])
       yield* TestClock.adjust(700)
       expect(Option.isNone(yield* Fiber.poll(later))).toBe(true)
       if (second !== undefined) through(second)
@@ -870,7 +900,8 @@ describe("everything at once", () => {
       expect(mixed).toBe(0)
       expect(answered).toBeGreaterThan(total * 0.8)
       expect(failed).toBeGreaterThan(0)
-      expect(server.sockets.size).toBeLessThanOrEqual(size)
+      // A connection that is full stays open for a moment, to see whether the node closes it.
+      yield* until(() => server.sockets.size <= size)
     })
   )
 })

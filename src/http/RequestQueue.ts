@@ -1,0 +1,177 @@
+/** The requests to one node that wait to be written, in the order in which they were made. */
+
+import { Buffer } from "node:buffer"
+import { Deque } from "./Deque.js"
+import type { Failure } from "./Failure.js"
+
+/** A whole reply. */
+export interface Reply {
+  readonly status: number
+  readonly body: string
+}
+
+export type Payload = string | Uint8Array
+
+/** A moment at which requests are looked at for what has taken too long. Times are milliseconds of one monotonic clock. */
+export interface Tick {
+  readonly now: number
+  /**
+   * The process was blocked since then: a deadline that has passed meanwhile says nothing about the node. Infinite when
+   * it was not.
+   */
+  readonly blockedSince: number
+}
+
+/** A request from the moment it is made until it has its one and only outcome. */
+export class PendingRequest {
+  /** When it was last written. */
+  writtenAt = 0
+
+  constructor(
+    /** Up to the digits of the Content-Length. */
+    readonly head: string,
+    /** A function is called when the request can be written, and again if it is sent again. Undefined: it is not sent. */
+    private body: Payload | (() => Payload | undefined) | undefined,
+    readonly deadline: number,
+    private resume: ((outcome: Reply | Failure) => void) | undefined
+  ) {}
+
+  /** A settled request keeps its place in the pipeline and nothing else. */
+  get isSettled(): boolean {
+    return this.resume === undefined
+  }
+
+  settle(outcome: Reply | Failure): void {
+    const resume = this.resume
+    this.withdraw()
+    if (resume !== undefined) resume(outcome)
+  }
+
+  /** Nobody waits for the outcome any more. */
+  withdraw(): void {
+    this.resume = undefined
+    this.body = undefined
+  }
+
+  /** Undefined when the request is not to be sent. */
+  payload(): Payload | undefined {
+    return typeof this.body === "function" ? this.body() : this.body
+  }
+
+  /** Ends the request if its deadline has passed. */
+  expire({ blockedSince, now }: Tick, failure: Failure): void {
+    if (now < this.deadline || this.isSettled) return
+    this.settle(
+      this.deadline > blockedSince
+        ? { reason: "Overloaded", detail: `this process was blocked for ${Math.round(now - blockedSince)} ms` }
+        : failure
+    )
+  }
+}
+
+/** What goes into one write: the text, then the bytes. */
+export interface Batch {
+  readonly requests: number
+  readonly text: string
+  readonly bytes: Uint8Array | undefined
+}
+
+/** A batch takes no more requests once it has this many characters. */
+const fullBatch = 64 * 1024
+
+/** Withdrawn requests are looked for once there are this many, and they are half of the queue. */
+const manyWithdrawn = 1024
+
+const queueTimeout: Failure = { reason: "QueueTimeout", detail: "the request was not sent before the deadline" }
+
+export class RequestQueue {
+  private requests = new Deque<PendingRequest>()
+  private withdrawn = 0
+  /** No request in the queue has an earlier deadline. */
+  nextDeadline = Number.POSITIVE_INFINITY
+
+  get length(): number {
+    return this.requests.length
+  }
+
+  push(request: PendingRequest): void {
+    this.requests.push(request)
+    if (request.deadline < this.nextDeadline) this.nextDeadline = request.deadline
+  }
+
+  /** Puts requests that the node has not processed back at the front, in their order. */
+  putBack(requests: ReadonlyArray<PendingRequest>): void {
+    for (const request of [...requests].reverse()) {
+      if (request.isSettled) continue
+      this.requests.unshift(request)
+      if (request.deadline < this.nextDeadline) this.nextDeadline = request.deadline
+    }
+  }
+
+  /**
+   * Takes what goes into the next write: `most` requests at most, which are appended to `inFlight`. Bodies are made now
+   * and not kept: strings that live until the reply are copied by garbage collections.
+   */
+  take(most: number, now: number, inFlight: Deque<PendingRequest>): Batch | undefined {
+    let requests = 0
+    let text = ""
+    let bytes: Uint8Array | undefined
+    while (requests < most && bytes === undefined && text.length < fullBatch) {
+      const request = this.requests.shift()
+      if (request === undefined) break
+      if (request.isSettled) continue
+      if (request.deadline <= now) {
+        request.settle(queueTimeout)
+        continue
+      }
+      const payload = request.payload()
+      if (payload === undefined) {
+        request.withdraw()
+        continue
+      }
+      if (typeof payload === "string") text += `${request.head}${Buffer.byteLength(payload)}\r\n\r\n${payload}`
+      else {
+        bytes = payload
+        text += `${request.head}${payload.length}\r\n\r\n`
+      }
+      request.writtenAt = now
+      inFlight.push(request)
+      requests += 1
+    }
+    return requests === 0 ? undefined : { requests, text, bytes }
+  }
+
+  /** Ends those whose deadline has passed. `failure` is what kept them, where it was not the queue. */
+  expire(tick: Tick, failure: Failure = queueTimeout): void {
+    if (tick.now < this.nextDeadline) return
+    for (const request of this.requests) request.expire(tick, failure)
+    this.compact()
+  }
+
+  /** The request's caller has gone. */
+  withdraw(request: PendingRequest): void {
+    request.withdraw()
+    this.withdrawn += 1
+    if (this.withdrawn >= manyWithdrawn && 2 * this.withdrawn >= this.length) this.compact()
+  }
+
+  fail(failure: Failure): void {
+    const requests = this.requests
+    this.requests = new Deque()
+    this.compact()
+    for (const request of requests) request.settle(failure)
+  }
+
+  /** Removes what is settled, and looks for the earliest deadline. */
+  private compact(): void {
+    const requests = new Deque<PendingRequest>()
+    this.nextDeadline = Number.POSITIVE_INFINITY
+    this.withdrawn = 0
+    for (const request of this.requests) {
+      if (request.isSettled) continue
+      requests.push(request)
+      this.nextDeadline = Math.min(this.nextDeadline, request.deadline)
+    }
+    this.requests = requests
+  }
+}
