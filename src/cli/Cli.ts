@@ -61,9 +61,12 @@ const withPlainConsole = <A, E, R>(self: Effect.Effect<A, E, R>) =>
   )
 
 const helpFor = (name: string | undefined) =>
-  Effect.map(outputPaint, (paint) => {
+  Effect.zipWith(outputPaint, Standard, (paint, { output }) => {
     const definition = definitions.find((definition) => definition.name === name)
-    return definition === undefined ? help.ofProgram(definitions, paint) : help.ofCommand(definition, paint)
+    const width = Math.min(Math.max(output.columns || 80, 40), 110)
+    return definition === undefined
+      ? help.ofProgram(definitions, paint, width)
+      : help.ofCommand(definition, paint, width)
   })
 
 const runTree = (args: ReadonlyArray<string>) =>

@@ -14,7 +14,7 @@ import type { ServeError } from "../server/NodeServer.js"
 import { escapeControls } from "./terminal/output.js"
 
 /** The exit codes, as the help texts state them. A process that a signal ended has 128 and the signal's number. */
-export const exitCodes = { done: 0, no: 1, usage: 2, noMoreServers: 3, bug: 70 } as const
+export const exitCodes = { done: 0, no: 1, usage: 2, noMoreServers: 3, bug: 70, notWritten: 74 } as const
 
 /** The command was carried out and its answer is no: a miss, `NOT_STORED`, `NOT_FOUND`, `ERR_FLUSH`. */
 export class NegativeAnswer extends Data.TaggedError("NegativeAnswer")<{

@@ -319,6 +319,13 @@ describe("errors are one line", () => {
 })
 
 describe("as a process", () => {
+  live("an output that cannot be written, on a full disk, is an error that is told", () =>
+    Effect.gen(function* () {
+      const bash = yield* start("bash", ["-c", '"$0" "$1" --help > /dev/full', process.execPath, main])
+      expectEnd(74, "", "ghostdb: the output cannot be written: ENOSPC\n")(yield* bash.ended)
+    })
+  )
+
   live("the exit code, both outputs, standard input and the environment reach it", () =>
     Effect.gen(function* () {
       const { file } = yield* cluster({ nodes: 1 })

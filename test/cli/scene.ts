@@ -3,15 +3,15 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { afterAll, assert, it } from "@effect/vitest"
+import { assert, it } from "@effect/vitest"
 import { Effect, type Scope } from "effect"
 import { NodeServer } from "effect-ghostdb"
 import { type Ended, runHere } from "./support.js"
 
-/** Of the test file that imports this; removed at its end. */
+/** Of the process that runs the tests; removed at its end. */
 export const folder = mkdtempSync(join(tmpdir(), "ghostdb-cli-"))
 
-afterAll(() => rmSync(folder, { recursive: true }))
+process.once("exit", () => rmSync(folder, { recursive: true }))
 
 let files = 0
 export const fileOf = (content: string): string => {

@@ -7,8 +7,17 @@ import * as Option from "effect/Option"
 import * as NodesFile from "../../discovery/NodesFile.js"
 import { GhostDB } from "../../GhostDB.js"
 import { NoMoreServers } from "../../model/GhostDBError.js"
-import { allAnswered, type Connection, configuredNodes, topologyNow, totalEntries, withClient } from "../connection.js"
+import {
+  allAnswered,
+  type Connection,
+  configuredNodes,
+  topologyNow,
+  totalEntries,
+  withClient,
+  withProbe
+} from "../connection.js"
 import { NegativeAnswer, NoAnswer, UsageError } from "../exit.js"
+import { faultText } from "../terminal/faults.js"
 import { count, escapeControls, hasColour, print, printTable, toJson, write } from "../terminal/output.js"
 import { Standard } from "../terminal/Standard.js"
 
@@ -43,10 +52,33 @@ export const flush = ({
       if (!sure) return yield* new NegativeAnswer({ message: "nothing was flushed" })
     }
     const result = yield* withClient(connection, GhostDB.flush)
-    yield* print(json ? toJson({ result }) : result)
-    if (result === "ERR_FLUSH")
-      return yield* new NegativeAnswer({ message: "not every node did flush: ping tells which answer" })
+    const failures = result === "FLUSHED" ? [] : yield* notFlushing(connection)
+    yield* print(json ? toJson(result === "FLUSHED" ? { result } : { result, failures }) : result)
+    if (result === "ERR_FLUSH") {
+      const nodes = failures.map(({ node, reason }) => `${node} (${reason})`).join(", ")
+      const message = nodes === "" ? "not every node flushed; asked again, all have" : `not flushed: ${nodes}`
+      return yield* new NegativeAnswer({ message })
+    }
   })
+
+/** Which nodes do not flush when each is asked by itself, and why. A raft follower's entries are its leader's. */
+const notFlushing = (connection: Connection) =>
+  withProbe(connection, (probe, { nodes }) =>
+    Effect.map(
+      Effect.forEach(
+        nodes,
+        (node) =>
+          Effect.flatMap(probe.ping(node), ({ dialect }) => probe.flush(node, dialect)).pipe(
+            Effect.match({
+              onFailure: (fault) => (fault.reason === "NotLeader" ? [] : [{ node, reason: faultText(fault) }]),
+              onSuccess: (result) => (result === "FLUSHED" ? [] : [{ node, reason: `answers ${result}` }])
+            })
+          ),
+        { concurrency: "unbounded" }
+      ),
+      (failures) => failures.flat()
+    )
+  )
 
 /** What the commands on the whole cluster share. */
 interface OnCluster {

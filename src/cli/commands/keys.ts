@@ -8,6 +8,7 @@ import type { Json } from "../../model/Json.js"
 import type { Ttl } from "../../model/Ttl.js"
 import { type Connection, withClient } from "../connection.js"
 import { NegativeAnswer, UsageError } from "../exit.js"
+import { firstInexact } from "../line/numbers.js"
 import { standardInput } from "../nodes.js"
 import { bytes, escapeControlsInLines, print, toJson, write } from "../terminal/output.js"
 import { Standard } from "../terminal/Standard.js"
@@ -63,6 +64,16 @@ const input = Effect.flatMap(Standard, ({ input }) =>
 )
 
 const parse = (text: string): Effect.Effect<Json, UsageError> =>
+  Effect.tap(parseJson(text), () => {
+    const inexact = firstInexact(text)
+    return inexact === undefined
+      ? Effect.void
+      : new UsageError({
+          message: `the number ${inexact.written} would be stored as ${inexact.stored}: put it in quotes, or use --string`
+        })
+  })
+
+const parseJson = (text: string): Effect.Effect<Json, UsageError> =>
   Effect.try({
     try: (): Json => JSON.parse(text),
     catch: (error) =>

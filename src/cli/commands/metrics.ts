@@ -12,6 +12,7 @@ import {
   count,
   outputPaint,
   print,
+  printDrawn,
   rate,
   span,
   sparkline,
@@ -134,5 +135,5 @@ export const metrics = ({ connection, json }: { readonly connection: Connection;
         )
       ].join("\n")
     })
-    yield* Effect.zipRight(print(blocks.join("\n\n")), complete)
+    yield* Effect.zipRight(printDrawn([blocks.join("\n\n")]), complete)
   }).pipe((self) => withClient(connection, self))

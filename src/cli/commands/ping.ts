@@ -16,6 +16,7 @@ import {
   type Cell,
   type Column,
   count,
+  inCharset,
   milliseconds,
   outputPaint,
   print,
@@ -138,14 +139,16 @@ const watch = ({
 }) =>
   withMonitor(connection, { interval, metrics: false }, (monitor) =>
     Effect.gen(function* () {
-      const { output } = yield* Standard
+      const { env, output } = yield* Standard
       const paint = yield* outputPaint
       const draws = output.isTTY === true && !json
       let drawn = 0
       const show = Effect.gen(function* () {
         const state = yield* monitor.state
         if (json) return yield* print(toJson(summaryJson(yield* Clock.currentTimeMillis, state)))
-        const lines = table(columns, [...state.nodes.values()].map(summaryRow), paint)
+        const lines = table(columns, [...state.nodes.values()].map(summaryRow), paint).map((line) =>
+          inCharset(line, env)
+        )
         const up = draws && drawn > 0 ? `\u001b[${drawn}A\u001b[J` : ""
         drawn = lines.length
         yield* write(output, `${up}${lines.join("\n")}\n`)

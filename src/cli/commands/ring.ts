@@ -20,7 +20,6 @@ import {
   printTable,
   toJson
 } from "../terminal/output.js"
-import { Standard } from "../terminal/Standard.js"
 
 /** What `ghostdb ring` is asked for. */
 export interface RingOptions {
@@ -108,9 +107,6 @@ const showKey = (ring: Ring.Ring, key: string, json: boolean) =>
 
 const times = (ratio: number): string => `${ratio.toFixed(2)}x`
 
-const barOf = (fraction: number) =>
-  Effect.map(Standard, ({ env }): Cell => ({ text: bar(fraction, barWidth, env).trimEnd(), style: "cyan" }))
-
 const showShares = (ring: Ring.Ring, json: boolean) =>
   Effect.gen(function* () {
     const nodes = Ring.nodes(ring)
@@ -131,13 +127,11 @@ const showShares = (ring: Ring.Ring, json: boolean) =>
       )
     }
     const largest = Math.max(...shares.map(([, share]) => share))
-    const rows = yield* Effect.forEach(shares, ([node, share]) =>
-      Effect.map(barOf(share / largest), (bar): ReadonlyArray<Cell> => {
-        const busiest = deaths.get(node)?.busiest
-        const load = busiest === undefined ? "" : `${percent(busiest.share)} on ${busiest.node}`
-        return [node, percent(share), load, bar]
-      })
-    )
+    const rows = shares.map(([node, share]): ReadonlyArray<Cell> => {
+      const busiest = deaths.get(node)?.busiest
+      const load = busiest === undefined ? "" : `${percent(busiest.share)} on ${busiest.node}`
+      return [node, percent(share), load, { text: bar(share / largest, barWidth).trimEnd(), style: "cyan" }]
+    })
     const columns: ReadonlyArray<Column> = [
       { title: "NODE" },
       { title: "SHARE", align: "right" },

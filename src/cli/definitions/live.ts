@@ -124,8 +124,9 @@ export const bench = define({
       Options.withDefault(1000)
     ),
     distribution: Options.choice("distribution", ["uniform", "zipf", "gaussian"]).pipe(
+      Options.withPseudoName("KIND"),
       Options.withDescription(
-        "how often which key: all alike, few of them most often, or those in the middle (default uniform)"
+        "how often which key: uniform (the default), zipf (few of them most often), gaussian (those in the middle)"
       ),
       Options.withDefault("uniform" as const)
     ),

@@ -62,6 +62,26 @@ const repeatable: ReadonlySet<string> = new Set(["header", "node", "add", "remov
 
 const farthest = 2
 
+/** What other clients call our commands. */
+const elsewhere: Readonly<Record<string, string>> = {
+  set: "put",
+  store: "put",
+  del: "delete",
+  rm: "delete",
+  remove: "delete",
+  unset: "delete",
+  flushall: "flush",
+  clear: "flush",
+  stats: "metrics",
+  info: "metrics",
+  status: "ping",
+  count: "size",
+  benchmark: "bench",
+  server: "serve",
+  monitor: "top",
+  nodes: "ring"
+}
+
 /** ` (did you mean …?)`, where one of the names is near. */
 const suggestion = (name: string, names: Iterable<string>, prefix = ""): string =>
   pipe(
@@ -123,7 +143,9 @@ export const read = (
   const [command, ...rest] = helped ? values.slice(1) : values
   const shape = command === undefined ? undefined : commands.get(command)
   if (command !== undefined && shape === undefined) {
-    return fail(`unknown command ${command}${suggestion(command, commands.keys())}`)
+    const known = elsewhere[command.toLowerCase()]
+    const hint = known === undefined ? suggestion(command, commands.keys()) : ` (it is called ${known} here)`
+    return fail(`unknown command ${command}${hint}`)
   }
   if (helped || given.get("help") === "true") return Either.right({ _tag: "Help", command, requested: true })
   if (given.get("version") === "true") return Either.right({ _tag: "Version" })

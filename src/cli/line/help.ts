@@ -49,12 +49,35 @@ const exits: ReadonlyArray<Pair> = [
   ],
   [String(exitCodes.noMoreServers), "no node served the command"],
   [String(exitCodes.bug), "a bug in ghostdb"],
+  [String(exitCodes.notWritten), "the output cannot be written: the disk is full"],
   ["128+n", "ended by signal n; serve ends with 0"]
 ]
 
-const pairs = (all: ReadonlyArray<Pair>): ReadonlyArray<string> => {
-  const width = Math.max(...all.map(([term]) => term.length))
-  return all.map(([term, text]) => `  ${term.padEnd(width)}  ${text}`)
+/** The words of a text on lines of at most `width` characters; a word that is longer has a line of its own. */
+export const wrap = (text: string, width: number): ReadonlyArray<string> => {
+  const lines: Array<string> = []
+  let line = ""
+  for (const word of text.split(" ")) {
+    if (line !== "" && line.length + 1 + word.length > width) {
+      lines.push(line)
+      line = word
+    } else line = line === "" ? word : `${line} ${word}`
+  }
+  return [...lines, line]
+}
+
+/** A text gets so many characters beside the terms at least; on a narrower terminal it stands below them. */
+const leastText = 24
+
+const pairs = (all: ReadonlyArray<Pair>, width: number): ReadonlyArray<string> => {
+  const term = Math.max(...all.map(([term]) => term.length))
+  const indent = term + 4
+  if (width - indent < leastText) {
+    return all.flatMap(([term, text]) => [`  ${term}`, ...wrap(text, width - 6).map((line) => `      ${line}`)])
+  }
+  return all.flatMap(([name, text]) =>
+    wrap(text, width - indent).map((line, i) => `  ${(i === 0 ? name : "").padEnd(term)}  ${line}`)
+  )
 }
 
 const section = (paint: Paint, title: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
@@ -65,20 +88,21 @@ const exampleLines = (examples: ReadonlyArray<string>) => examples.map((example)
 /** The help text of one command. */
 export const ofCommand = (
   { arguments: args, config, details, examples, name, summary }: Documented,
-  paint: Paint
+  paint: Paint,
+  width: number
 ): string =>
   [
     `${paint("bold", "Usage:")} ghostdb ${name}${args === "" ? "" : ` ${args}`} [options]`,
     "",
-    `${summary}.`,
-    ...details,
-    ...section(paint, "Options", pairs([...optionsIn(config).map(optionPair), ...everywhere])),
-    ...section(paint, "Exit codes", pairs(exits)),
+    ...wrap(`${summary}.`, width),
+    ...wrap(details.join(" "), width).filter((line) => line !== ""),
+    ...section(paint, "Options", pairs([...optionsIn(config).map(optionPair), ...everywhere], width)),
+    ...section(paint, "Exit codes", pairs(exits, width)),
     ...section(paint, "Examples", exampleLines(examples))
   ].join("\n")
 
 /** The help text of the program. */
-export const ofProgram = (commands: ReadonlyArray<Documented>, paint: Paint): string =>
+export const ofProgram = (commands: ReadonlyArray<Documented>, paint: Paint, width: number): string =>
   [
     `${paint("bold", "Usage:")} ghostdb COMMAND [options]`,
     "",
@@ -86,26 +110,36 @@ export const ofProgram = (commands: ReadonlyArray<Documented>, paint: Paint): st
     ...section(
       paint,
       "Commands",
-      pairs(commands.map(({ arguments: args, name, summary }) => [`${name} ${args}`.trimEnd(), summary]))
+      pairs(
+        commands.map(({ arguments: args, name, summary }) => [`${name} ${args}`.trimEnd(), summary]),
+        width
+      )
     ),
     ...section(
       paint,
       "Options",
-      pairs([
-        ["-h, --help", "this text; ghostdb COMMAND --help tells a command's options"],
-        ["--version", "the version"],
-        ["--completions SHELL", "a completion script for bash, fish, sh or zsh"]
-      ])
+      pairs(
+        [
+          ["-h, --help", "this text; ghostdb COMMAND --help tells a command's options"],
+          ["--version", "the version"],
+          ["--completions SHELL", "a completion script for bash, fish, sh or zsh"]
+        ],
+        width
+      )
     ),
     ...section(
       paint,
       "Environment",
-      pairs([
-        ["GHOSTDB_NODES", "the nodes file or its URL, where --nodes is not given"],
-        ["NO_COLOR", "no colours, if it is set to anything"]
-      ])
+      pairs(
+        [
+          ["GHOSTDB_NODES", "the nodes, where --nodes is not given"],
+          ["NO_COLOR", "no colours, if it is set to anything"],
+          ["LC_ALL, LC_CTYPE, LANG", "a locale that is not UTF-8 has bars and trends in ASCII"]
+        ],
+        width
+      )
     ),
-    ...section(paint, "Exit codes", pairs(exits)),
+    ...section(paint, "Exit codes", pairs(exits, width)),
     ...section(
       paint,
       "Examples",

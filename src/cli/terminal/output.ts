@@ -38,6 +38,32 @@ export const escapeControlsInLines = (text: string): string => text.replace(harm
 export const toJson = (value: unknown, indent?: number): string =>
   escapeControlsInLines(JSON.stringify(value, null, indent))
 
+// Character sets
+
+/** Whether the locale has more than ASCII: `LC_ALL`, `LC_CTYPE` or `LANG` names no other character set, or none is set. */
+export const hasUnicode = (env: Readonly<Record<string, string | undefined>>): boolean => {
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG
+  return locale === undefined || locale === "" || /utf-?8/i.test(locale)
+}
+
+const replacements: Readonly<Record<string, string>> = {
+  ...Object.fromEntries([..."▏▎▍"].map((part) => [part, " "])),
+  ...Object.fromEntries([..."▌▋▊▉█"].map((part) => [part, "#"])),
+  ...Object.fromEntries([..."▁▂▃▄▅▆▇"].map((level, i) => [level, "_.,-~=+"[i] ?? ""])),
+  µ: "u",
+  "↑": "^",
+  "↓": "v",
+  "…": "~"
+}
+
+/** What the commands draw, in ASCII where the locale has no more. Not for values: it changes what they are. */
+export const inCharset = (text: string, env: Readonly<Record<string, string | undefined>>): string =>
+  hasUnicode(env) ? text : text.replace(/[^ -~]/gu, (character) => replacements[character] ?? character)
+
+/** Writes what a command has drawn to standard output: {@link inCharset}. */
+export const printDrawn = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
+  Effect.flatMap(Standard, ({ env }) => print(lines.map((line) => inCharset(line, env)).join("\n")))
+
 // Colours
 
 const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
@@ -110,30 +136,19 @@ export const table = (
 export const printTable = (
   columns: ReadonlyArray<Column>,
   rows: ReadonlyArray<ReadonlyArray<Cell>>
-): Effect.Effect<void> => Effect.flatMap(outputPaint, (paint) => print(table(columns, rows, paint).join("\n")))
+): Effect.Effect<void> => Effect.flatMap(outputPaint, (paint) => printDrawn(table(columns, rows, paint)))
 
 // Pictures
-
-type Env = Readonly<Record<string, string | undefined>>
-
-/** Whether the locale has more than ASCII: `LC_ALL`, `LC_CTYPE` or `LANG` names no other character set, or none is set. */
-export const hasUnicode = (env: Env): boolean => {
-  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG
-  return locale === undefined || /utf-?8/i.test(locale)
-}
 
 const eighths = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
 
 /** A bar for a fraction from 0 to 1, `width` characters long, padded. */
-export const bar = (fraction: number, width: number, env: Env = {}): string => {
-  const filled = Math.min(Math.max(fraction, 0), 1) * width
-  if (!hasUnicode(env)) return "#".repeat(Math.round(filled)).padEnd(width)
-  const units = Math.round(filled * 8)
+export const bar = (fraction: number, width: number): string => {
+  const units = Math.round(Math.min(Math.max(fraction, 0), 1) * width * 8)
   return ("█".repeat(Math.floor(units / 8)) + eighths[units % 8]).padEnd(width)
 }
 
 const levels = "▁▂▃▄▅▆▇█"
-const asciiLevels = "_.,-~=+#"
 
 /** How a {@link sparkline} is drawn. */
 export interface SparklineOptions {
@@ -141,7 +156,6 @@ export interface SparklineOptions {
   readonly from?: "zero" | "least"
   /** The value of the highest level. Default: the largest of the values. */
   readonly high?: number
-  readonly env?: Env
 }
 
 /**
@@ -151,18 +165,17 @@ export interface SparklineOptions {
 export const sparkline = (
   values: ReadonlyArray<number>,
   width: number,
-  { env = {}, from = "zero", high: most }: SparklineOptions = {}
+  { from = "zero", high: most }: SparklineOptions = {}
 ): string => {
   const shown = width > 0 ? values.slice(-width) : []
   const known = shown.filter((value) => !Number.isNaN(value))
   const high = most ?? Math.max(...known)
   const low = from === "zero" ? 0 : Math.min(...known)
-  const scale = hasUnicode(env) ? levels : asciiLevels
   return shown
     .map((value) => {
       if (Number.isNaN(value)) return " "
-      const level = high > low ? Math.round(((value - low) / (high - low)) * (scale.length - 1)) : 0
-      return scale[Math.min(level, scale.length - 1)]
+      const level = high > low ? Math.round(((value - low) / (high - low)) * (levels.length - 1)) : 0
+      return levels[Math.min(level, levels.length - 1)]
     })
     .join("")
 }

@@ -14,7 +14,20 @@ import type { GhostDBService } from "../../../model/GhostDBService.js"
 import { allAnswered, type Connection, topologyNow, withClient } from "../../connection.js"
 import { NoAnswer, Stopped, signal, UsageError, untilSignal } from "../../exit.js"
 import type { Mix } from "../../line/values.js"
-import { bar, count, cut, hasColour, outputPaint, painter, print, rate, toJson, write } from "../../terminal/output.js"
+import {
+  bar,
+  count,
+  cut,
+  hasColour,
+  inCharset,
+  outputPaint,
+  painter,
+  print,
+  printDrawn,
+  rate,
+  toJson,
+  write
+} from "../../terminal/output.js"
 import { Standard } from "../../terminal/Standard.js"
 import * as Measure from "./measure.js"
 import * as report from "./report.js"
@@ -51,9 +64,9 @@ const showProgress = ({ progress }: Measure.Running) =>
     const draw = Effect.suspend(() => {
       const { answers, fraction, seconds } = progress()
       const text = `${rate(answers / Math.max(seconds, 0.001))} ops/s  ${seconds.toFixed(1)} s`
-      const line = `${paint("cyan", bar(fraction, progressWidth, env))} ${text}`
+      const line = `${paint("cyan", bar(fraction, progressWidth))} ${text}`
       // A line that is longer than the terminal is wide could not be drawn over.
-      return write(sink, `\r${cut(line, (sink.columns || 80) - 1)}\u001b[K`)
+      return write(sink, `\r${cut(inCharset(line, env), (sink.columns || 80) - 1)}\u001b[K`)
     })
     return Effect.zipRight(
       Effect.addFinalizer(() => write(sink, "\r\u001b[K")),
@@ -147,7 +160,7 @@ export const bench = (options: BenchOptions) =>
     if (all.answers === 0 && lastError !== undefined) return yield* lastError
     if (options.csv) yield* print(report.csv(measured))
     else if (options.json) yield* print(toJson(report.json(measured, circumstances)))
-    else yield* print(report.lines(measured, circumstances, yield* outputPaint).join("\n"))
+    else yield* printDrawn(report.lines(measured, circumstances, yield* outputPaint))
     if (Option.isSome(options.histogram)) {
       const file = options.histogram.value
       yield* Effect.flatMap(FileSystem.FileSystem, (fs) => fs.writeFileString(file, report.histogram(measured)))
