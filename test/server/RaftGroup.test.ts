@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, FastCheck as fc, Option, TestClock } from "effect"
+import { Effect, Exit, FastCheck as fc, Option, TestClock } from "effect"
 import { CacheNode } from "effect-ghostdb"
 import * as RaftGroup from "../../src/server/RaftGroup.js"
 
@@ -340,6 +340,97 @@ describe("RaftGroup", () => {
         for (const node of up) {
           const entries = yield* nodes[node]!.entries
           expect(new Map(entries.map(({ key, value }) => [key, Number(value)]))).toEqual(truth)
+        }
+      })
+  )
+
+  it.effect("names its members, and no others", () =>
+    Effect.gen(function* () {
+      const { group, nodes } = yield* groupOf(3)
+      const members = yield* group.members
+      expect(members).toEqual(["10.0.0.1:11000", "10.0.0.2:11000", "10.0.0.3:11000"])
+      expect(nodes.map(({ raftAddress }) => raftAddress)).toEqual(members)
+      for (const effect of [group.cut("10.0.0.1:11000", "node"), group.partition(["node"]), group.lag("node", 1)]) {
+        expect(Exit.isFailure(yield* Effect.exit(effect))).toBe(true)
+      }
+      yield* nodes[1]!.leave
+      expect(yield* group.members).toEqual(["10.0.0.1:11000", "10.0.0.3:11000"])
+    })
+  )
+
+  type Disturbance =
+    | { readonly _tag: "put"; readonly key: string; readonly value: number }
+    | { readonly _tag: "cut"; readonly from: number; readonly to: number }
+    | { readonly _tag: "partition"; readonly side: ReadonlyArray<number> }
+    | { readonly _tag: "stop" | "return" | "lag" | "reconnect"; readonly node: number }
+    | { readonly _tag: "heal" | "stepDown" }
+    | { readonly _tag: "adjust"; readonly millis: number }
+
+  const node = fc.nat(4)
+  const disturbance = fc.oneof<Array<fc.WeightedArbitrary<Disturbance>>>(
+    { weight: 10, arbitrary: fc.record({ _tag: of("put"), key, value: fc.nat(99) }) },
+    { weight: 4, arbitrary: fc.record({ _tag: of("cut"), from: node, to: node }) },
+    { weight: 2, arbitrary: fc.record({ _tag: of("partition"), side: fc.uniqueArray(node, { maxLength: 3 }) }) },
+    { weight: 4, arbitrary: fc.record({ _tag: of("stop", "return", "lag", "reconnect"), node }) },
+    { weight: 2, arbitrary: fc.record({ _tag: of("heal", "stepDown") }) },
+    { weight: 5, arbitrary: fc.record({ _tag: of("adjust"), millis: fc.constantFrom(50, 500, 1000) }) }
+  )
+
+  it.effect.prop(
+    "however it is parted, one member at most takes writes, and none that was acknowledged is lost",
+    [fc.integer({ min: 1, max: 5 }), delays, fc.array(disturbance, { maxLength: 60 })],
+    ([size, replicationDelay, disturbances]) =>
+      Effect.gen(function* () {
+        const { group, leading, nodes } = yield* groupOf(size, { replicationDelay, leaseTime: "10 minutes" })
+        const addresses = yield* group.members
+        const at = (index: number) => addresses[index % size]!
+        const truth = new Map<string, number>()
+        for (const step of disturbances) {
+          switch (step._tag) {
+            case "put": {
+              const answers = yield* Effect.forEach(nodes, (node) => node.handle("put", put(step.key, step.value)))
+              const stored = answers.map(message).filter((answer) => answer !== refused)
+              expect(stored.length).toBeLessThanOrEqual(1)
+              if (stored.length === 1) truth.set(step.key, step.value)
+              break
+            }
+            case "cut":
+              yield* group.cut(at(step.from), at(step.to))
+              break
+            case "partition":
+              yield* group.partition(step.side.map(at))
+              break
+            case "stop":
+              yield* nodes[step.node % size]!.stop
+              break
+            case "return":
+              yield* nodes[step.node % size]!.start({ keep: true })
+              break
+            case "lag":
+              yield* group.lag(at(step.node), "5 seconds")
+              break
+            case "reconnect":
+              yield* group.heal(at(step.node))
+              break
+            case "heal":
+              yield* group.heal()
+              break
+            case "stepDown":
+              yield* group.stepDown
+              break
+            case "adjust":
+              yield* TestClock.adjust(step.millis)
+          }
+          expect((yield* leading).length).toBeLessThanOrEqual(1)
+        }
+        yield* group.heal()
+        for (const node of nodes) yield* node.start({ keep: true })
+        yield* TestClock.adjust("10 seconds")
+        expect(yield* leading).toHaveLength(1)
+        for (const node of nodes) {
+          const entries = yield* node.entries
+          expect(new Map(entries.map(({ key, value }) => [key, Number(value)]))).toEqual(truth)
+          expect(message(yield* node.handle("getLeader", "{}"))).toBe(Option.getOrThrow(yield* group.leader))
         }
       })
   )
