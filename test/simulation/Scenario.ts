@@ -199,13 +199,13 @@ const operationsOf = (
       healed: false
     })
   }
-  const pace = random.pick([30, 100, 300])
+  const pace = random.pick([50, 150, 400])
   for (let at = startsAt; at < startsAt + span; at += random.between(0, 2 * pace)) {
     const together = random.chance(0.1) ? 5 : 1
     for (let i = 0; i < together; i++) add(at)
   }
-  if (random.chance(0.1)) {
-    const [at, burst] = [startsAt + random.between(0, span), random.pick([100, 300])]
+  if (random.chance(0.07)) {
+    const [at, burst] = [startsAt + random.between(0, span), random.pick([50, 200])]
     for (let i = 0; i < burst; i++) add(at)
   }
   return operations
