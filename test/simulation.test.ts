@@ -11,7 +11,6 @@ const seeds = Array.from({ length: 200 }, (_, i) => i + 1)
 const brokenYet: ReadonlyArray<string> = [
   "everyCommandEndsByItsDeadline",
   "aNodeIsCalledDeadOnlyForAReasonThatTheWorldHad",
-  "aDeletedValueDoesNotReturn",
   "anAddOfANewKeyIsSentOnce",
   "errorsBlameOnlyWhoDidIt",
   "afterHealingEverythingWorks"

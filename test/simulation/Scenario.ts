@@ -20,7 +20,7 @@ export interface ClientPlan {
 export type Command =
   | { readonly _tag: "get" | "delete"; readonly key: string }
   | { readonly _tag: "put" | "add"; readonly key: string; readonly value: string }
-  | { readonly _tag: "flush" | "ping" | "leader" | "getSnitchMetrics" }
+  | { readonly _tag: "flush" | "ping" | "leader" | "getSnitchMetrics" | "expireTags" }
   | { readonly _tag: "nodeSize"; readonly node: string }
   | {
       readonly _tag: "getOrElse"
@@ -31,6 +31,8 @@ export type Command =
       readonly fails: boolean
       readonly lock: boolean
       readonly staleFor: "1 minute" | undefined
+      /** Whether its entry has the tag that `expireTags` ends. */
+      readonly tagged: boolean
     }
 
 /** How a command is run: as it is, in an uninterruptible region, or in a finalizer. */
@@ -139,9 +141,9 @@ const clientPlans = (random: Random.Random): ReadonlyArray<ClientPlan> =>
     }
   })
 
-/** One of three keys: with a lock, without, and with stale values. Callers of a key must agree on that. */
+/** One of four keys: with a lock, without, with stale values, and with a tag. Callers of a key must agree on that. */
 const lookup = (random: Random.Random, value: string): Command => {
-  const at = random.int(1, 3)
+  const at = random.int(1, 4)
   return {
     _tag: "getOrElse",
     key: `store-${at}`,
@@ -149,7 +151,8 @@ const lookup = (random: Random.Random, value: string): Command => {
     takes: random.pick([1, 20, 300]),
     fails: random.chance(0.1),
     lock: at === 1,
-    staleFor: at === 3 ? "1 minute" : undefined
+    staleFor: at === 3 ? "1 minute" : undefined,
+    tagged: at === 4
   }
 }
 
@@ -164,7 +167,8 @@ const commandOf = (random: Random.Random, id: number, keys: number, scenario: Pi
     // Keys that nothing else touches: what an add answers there is certain.
     [5, () => ({ _tag: "add", key: `fresh-${id}`, value })],
     [15, () => lookup(random, value)],
-    [2, () => ({ _tag: "delete", key: `store-${random.int(1, 3)}` })],
+    [2, () => ({ _tag: "delete", key: `store-${random.int(1, 4)}` })],
+    [2, () => ({ _tag: "expireTags" })],
     [0.5, () => ({ _tag: "flush" })],
     [1, () => ({ _tag: "ping" })],
     [1, () => ({ _tag: "leader" })],

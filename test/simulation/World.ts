@@ -100,7 +100,8 @@ const lastWords = 6000
 const text = Schema.String
 const stores = {
   server: GhostDB.forSchema(text),
-  exact: GhostDB.forSchema(text, { expiry: "exact", ttl: 1 })
+  exact: GhostDB.forSchema(text, { expiry: "exact", ttl: 1 }),
+  tagged: GhostDB.forSchema(text, { expiry: "exact", tags: ["tag"] })
 }
 
 /** What the effect of a `getOrElse` fails with. */
@@ -365,13 +366,17 @@ class World {
         return db.nodeSize(command.node)
       case "getOrElse": {
         const compute = this.runOf(process, command)
-        const { key, lock, staleFor } = command
+        const { key, lock, staleFor, tagged } = command
         const lookup =
-          staleFor === undefined
-            ? stores.server.getOrElse(key, compute, { lock })
-            : stores.exact.getOrElse(key, compute, { lock, staleFor })
+          staleFor !== undefined
+            ? stores.exact.getOrElse(key, compute, { lock, staleFor })
+            : tagged
+              ? stores.tagged.getOrElse(key, compute)
+              : stores.server.getOrElse(key, compute, { lock })
         return Effect.provideService(lookup, GhostDB, db)
       }
+      case "expireTags":
+        return Effect.provideService(GhostDB.expireTags(["tag"]), GhostDB, db)
       default:
         return db[command._tag]
     }

@@ -66,7 +66,8 @@ export const aStoredValueIsNotComputedAgain: Invariant = (history) => {
   if (!isUneventful(history)) return []
   const removals = history.executions.filter(({ command }) => command === "delete" || command === "flush")
   return history.runs.flatMap((run) => {
-    if (run.key === "store-3" || !run.succeeded || run.ended === undefined) return []
+    // What goes stale or has a tag is computed again.
+    if (run.key === "store-3" || run.key === "store-4" || !run.succeeded || run.ended === undefined) return []
     const since = run.ended + toStore
     const again = history.runs.filter(
       (other) =>
@@ -106,5 +107,26 @@ export const aDeletedValueDoesNotReturn: Invariant = (history) => {
           (removal.ended ?? Number.POSITIVE_INFINITY) < entry.began
       )
       .map((removal) => `${line(entry)}, computed from ${run.began.toFixed(1)} on, before ${line(removal)}`)
+  })
+}
+
+/**
+ * Where nothing is wrong and no clock has stepped, a value that was computed before its tag expired is read by nobody
+ * afterwards. Near caches may hold it for their `ttl`, and are not looked at.
+ */
+export const anExpiredTagEndsItsValues: Invariant = (history) => {
+  const { clients } = history.scenario
+  const nears = clients.filter(({ nearCache }) => nearCache !== undefined).map(({ name }) => name)
+  if (!isUneventful(history)) return []
+  const expired = history.entries.filter(
+    ({ operation: { command }, outcome }) => command._tag === "expireTags" && outcome?._tag === "ok"
+  )
+  return history.entries.flatMap((entry) => {
+    const value = found(entry)
+    const run = history.runs.find((other) => other.value === value && other.key === "store-4")
+    if (run === undefined || nears.includes(entry.operation.client)) return []
+    return expired
+      .filter((stamp) => run.began + 2 < stamp.began && (stamp.ended ?? Number.POSITIVE_INFINITY) < entry.began)
+      .map((stamp) => `${line(entry)}, computed at ${run.began.toFixed(1)}, before ${line(stamp)}`)
   })
 }

@@ -5,7 +5,7 @@ import type { Entry, History, View } from "../World.js"
 import { type Invariant, instant, isKilled, isLate, line, planOf, processOf, valueOf } from "./common.js"
 
 /** The commands of `Store.getOrElse` take as many commands as the lookup needs, and the effect. */
-const isOneCommand = ({ operation: { command } }: Entry): boolean => command._tag !== "getOrElse"
+const isOneCommand = ({ operation: { command } }: Entry): boolean => !["getOrElse", "expireTags"].includes(command._tag)
 
 export const everyCommandEndsByItsDeadline: Invariant = (history) =>
   history.entries.filter(isOneCommand).flatMap((entry) => {
