@@ -25,6 +25,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // What Effect and the package load is loaded once a process, not once a file: half of the suite's time.
     isolate: false,
+    globalSetup: ["./test/globalSetup.ts"],
     setupFiles: ["./test/setup.ts"],
     maxWorkers: "100%",
     minWorkers: 1,

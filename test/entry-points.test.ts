@@ -46,11 +46,11 @@ const loadedBy = async (sources: ReadonlyArray<string>) => {
   }
 }
 
-/** The declarations of some sources and of all that they import, as the build emits them but without Node's types. */
+/** The declarations of some sources and of all that they import, as the build emits them. */
 const declarationsOf = (sources: ReadonlyArray<string>): ReadonlyMap<string, string> => {
   const config = ts.getParsedCommandLineOfConfigFile(
     join(root, "tsconfig.build.json"),
-    { emitDeclarationOnly: true, declarationMap: false, types: [] },
+    { emitDeclarationOnly: true, declarationMap: false },
     { ...ts.sys, onUnRecoverableConfigFileDiagnostic: () => {} }
   )
   const program = ts.createProgram(

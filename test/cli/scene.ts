@@ -1,5 +1,5 @@
 /** Embedded nodes, files that name them, and the command that runs in this process. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -8,10 +8,8 @@ import { Effect, type Scope } from "effect"
 import { NodeServer } from "effect-ghostdb"
 import { type Ended, runHere } from "./support.js"
 
-/** Of the process that runs the tests; removed at its end. */
+/** Of all tests of one process, and removed after the last. */
 export const folder = mkdtempSync(join(tmpdir(), "ghostdb-cli-"))
-
-process.once("exit", () => rmSync(folder, { recursive: true }))
 
 let files = 0
 export const fileOf = (content: string): string => {
@@ -51,7 +49,7 @@ export const expectEnd = (code: number | string, stdout: string, stderr: string)
   assert.deepStrictEqual(ended, { code, stdout, stderr })
 
 export const live = (name: string, test: () => Effect.Effect<unknown, unknown, Scope.Scope>) =>
-  it.scopedLive(name, test, 60_000)
+  it.scopedLive(name, test)
 
 /** Takes the times out of what `ping --json` has said. */
 export const withoutMillis = (ended: { readonly code: number | string | null; readonly document: unknown }): unknown =>

@@ -84,11 +84,11 @@ export const start = (command: string, args: ReadonlyArray<string>, { cwd, env, 
     return running
   })
 
-/** Waits until a condition holds, looked at every 20 ms; dies after ten seconds. */
+/** Waits until a condition holds, looked at every 20 ms; dies after a minute. */
 export const until = (what: string, holds: () => boolean) =>
   Effect.sync(holds).pipe(
     Effect.repeat({ until: (held) => held, schedule: Schedule.spaced("20 millis") }),
-    Effect.timeoutFail({ duration: "10 seconds", onTimeout: () => new Error(`not within 10 seconds: ${what}`) }),
+    Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Error(`not within a minute: ${what}`) }),
     Effect.orDie,
     Effect.asVoid
   )

@@ -269,11 +269,11 @@ export const make = Effect.fnUntraced(function* (
   }
 })
 
-/** Waits until a condition holds, which is looked at every millisecond; dies after five seconds. */
+/** Waits until a condition holds, which is looked at every millisecond; dies after a minute. */
 export const eventually = (what: string, holds: () => boolean): Effect.Effect<void> =>
   Effect.sync(holds).pipe(
     Effect.repeat({ until: (held) => held, schedule: Schedule.spaced("1 millis") }),
-    Effect.timeoutFail({ duration: "5 seconds", onTimeout: () => new Error(`not within 5 seconds: ${what}`) }),
+    Effect.timeoutFail({ duration: "1 minute", onTimeout: () => new Error(`not within a minute: ${what}`) }),
     Effect.orDie,
     Effect.asVoid
   )

@@ -41,7 +41,7 @@ export const topologyWhere = (holds: (topology: Topology) => boolean) =>
     Stream.filter(holds),
     Stream.runHead,
     Effect.map(Option.getOrThrow),
-    Effect.timeout("4 seconds"),
+    Effect.timeout("1 minute"),
     Effect.orDie
   )
 
