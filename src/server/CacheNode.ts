@@ -180,7 +180,7 @@ export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =
 
 const now = Effect.clockWith((clock) => Effect.sync(() => clock.unsafeCurrentTimeMillis()))
 
-/** Applies the defaults, and dies of what no node can have. */
+/** Applies the defaults; an impossible option is a defect. */
 const validate = ({
   dialect = "v2",
   emulateQuirks = false,
