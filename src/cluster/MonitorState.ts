@@ -69,9 +69,9 @@ export interface Totals {
 export interface MonitorState {
   /** Every node by its address, in the order of the nodes file. */
   readonly nodes: ReadonlyMap<string, NodeView>
-  /** The oldest first, at most {@link maxEvents}. */
+  /** The oldest first, at most `maxEvents`. */
   readonly events: ReadonlyArray<MonitorEvent>
-  /** The oldest first, one for each interval, at most {@link history}. */
+  /** The oldest first, one for each interval, at most `history`. */
   readonly totals: ReadonlyArray<Totals>
 }
 

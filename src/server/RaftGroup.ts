@@ -33,7 +33,7 @@ export interface RaftGroupOptions {
 
 /**
  * A simulated raft cluster. Its members are the nodes that are made with it; the first one leads at once. They are named
- * by their raft addresses, {@link CacheNode.raftAddress}; any other name is a defect.
+ * by their raft addresses, `raftAddress` of a node; any other name is a defect.
  */
 export interface RaftGroup {
   /** The raft addresses of the members, in the order in which they joined. */

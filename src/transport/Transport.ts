@@ -9,6 +9,8 @@ import type { Body, Reply } from "../model/Exchange.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 
+export { type Body, type JsonText, type Reply, textOf, withheld } from "../model/Exchange.js"
+
 /** The settings that a transport follows. */
 export type TransportSettings = Pick<
   Settings,
