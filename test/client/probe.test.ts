@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Duration, Effect, Layer, Schedule } from "effect"
+import { Array as Arr, Effect, Layer, Schedule } from "effect"
 import { type ClientOptions, GhostDB, GhostDBConfig } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
@@ -15,31 +15,27 @@ describe.concurrent("with no live node", () => {
   })
 
   it.scopedLive(
-    "commands fail in well under a second, with a failure for each node; and the sweep brings it back",
+    "commands wait neither for their deadline nor for a node to be back, and name each node; the probe brings it back",
     () =>
       Effect.gen(function* () {
-        const { attemptTimeout, deadline, retry } = GhostDBConfig.defaults
-        const { context, nodes } = yield* cluster({ attemptTimeout, deadline, retry })
+        const { retry } = GhostDBConfig.defaults
+        const { context, nodes } = yield* cluster({ attemptTimeout: "1 hour", deadline: "1 hour", retry })
         yield* Effect.gen(function* () {
           yield* Effect.forEach(nodes, ({ stop }) => stop)
           const refused = nodes.map(({ address }) => `${address} Refused`).sort()
-          const [first, failure] = yield* Effect.timed(failureOf(GhostDB.get("key")))
-          assert.isBelow(Duration.toMillis(first), 1000)
+          const failure = yield* failureOf(GhostDB.get("key"))
           assert.deepStrictEqual(reasonsOf(failure).sort(), refused)
-          const [later, failures] = yield* Effect.timed(
-            Effect.all(
-              Arr.makeBy(100, (i) => failureOf(GhostDB.get(`key-${i}`))),
-              { concurrency: "unbounded" }
-            )
+          const failures = yield* Effect.all(
+            Arr.makeBy(100, (i) => failureOf(GhostDB.get(`key-${i}`))),
+            { concurrency: "unbounded" }
           )
-          assert.isBelow(Duration.toMillis(later), 1000)
           for (const failure of failures) assert.deepStrictEqual(reasonsOf(failure).sort(), refused)
 
           yield* Effect.forEach(nodes, ({ start }) => start)
           // Not before a second has passed since the last sweep.
           const stored = yield* GhostDB.put("key", 1).pipe(
             Effect.retry(Schedule.spaced("50 millis")),
-            Effect.timeout("2 seconds")
+            Effect.timeout("1 minute")
           )
           assert.strictEqual(stored, "STORED")
           assert.strictEqual((yield* topologyNow).live.length, 3)

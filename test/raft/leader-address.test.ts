@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Duration, Effect, Layer, Option } from "effect"
+import { Effect, Layer, Option } from "effect"
 import { Client, GhostDB, NodeServer, Ring, SocketTransport } from "effect-ghostdb"
 import * as RaftGroup from "../../src/server/RaftGroup.js"
 import * as HostileServer from "../support/HostileServer.js"
@@ -54,13 +54,11 @@ describe("the leader's address", () => {
       const nodes = [hostile.address, ...servers.map(({ address }) => address)]
       const ring = Ring.make(nodes, { replicas })
       const key = keys.find((key) => Ring.owner(ring, key) !== hostile.address)!
-      const client = Client.layer({ nodes, replicas, attemptTimeout: "3 seconds" }).pipe(
+      const client = Client.layer({ nodes, replicas, attemptTimeout: "1 hour", deadline: "1 hour" }).pipe(
         Layer.provide(SocketTransport.layer),
         Layer.orDie
       )
-      const [duration, stored] = yield* Effect.timed(Effect.provide(GhostDB.put(key, 1), client))
-      expect(stored).toBe("STORED")
-      expect(Duration.toMillis(duration)).toBeLessThan(2000)
+      expect(yield* Effect.provide(GhostDB.put(key, 1), client)).toBe("STORED")
     })
   )
 })
