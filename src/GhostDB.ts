@@ -2,6 +2,7 @@
 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -12,7 +13,7 @@ import * as PerClient from "./cache/PerClient.js"
 import * as StoreOf from "./cache/Store.js"
 import type * as StoreOptions from "./cache/StoreOptions.js"
 import * as Tags from "./cache/Tags.js"
-import type { KeyError, NoMoreServers } from "./model/GhostDBError.js"
+import { type KeyError, NoMoreServers } from "./model/GhostDBError.js"
 import type { GhostDBService } from "./model/GhostDBService.js"
 import type { Storable } from "./model/Json.js"
 import type { DurationLike, Ttl } from "./model/Ttl.js"
@@ -205,6 +206,19 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     return Effect.flatMap(GhostDB, (db) => Effect.provideService(self, GhostDB, FailOpen.wrap(db)))
   }
 
+  /**
+   * The layer, which fails with `NoMoreServers` when no node answers as it is built. Without it a layer connects to no
+   * node until a command does.
+   *
+   * @example
+   * import { GhostDB, GhostDBLive } from "effect-ghostdb"
+   *
+   * const live = GhostDBLive("gdb.conf").pipe(GhostDB.requireLive)
+   */
+  static requireLive<E, R>(layer: Layer.Layer<GhostDB, E, R>): Layer.Layer<GhostDB, E | NoMoreServers, R> {
+    return Layer.tap(layer, (context) => requireLive(Context.get(context, GhostDB)))
+  }
+
   /** The values of many keys, pipelined: each key's result, or its error. */
   static getMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
     return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.get, options))
@@ -225,3 +239,16 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.delete, options))
   }
 }
+
+/** A ping says that no node answers; a command on each says why. */
+const requireLive = Effect.fnUntraced(function* (db: GhostDBService) {
+  if ((yield* db.ping).length > 0) return
+  const topology = Effect.flatten(Stream.runHead(db.topology))
+  const { live } = yield* Effect.orDie(topology)
+  yield* Effect.forEach(live, ({ node }) => Effect.ignore(db.nodeSize(node)), {
+    concurrency: "unbounded",
+    discard: true
+  })
+  const after = yield* Effect.orDie(topology)
+  if (after.live.length === 0) return yield* new NoMoreServers({ failures: after.dead.map(({ failure }) => failure) })
+})

@@ -9,7 +9,7 @@ import * as Client from "./client/Client.js"
 import * as NodesFile from "./discovery/NodesFile.js"
 import type { GhostDB } from "./GhostDB.js"
 import type { GhostDBOptions } from "./model/GhostDBConfig.js"
-import type { NodesFileError, NoMoreServers } from "./model/GhostDBError.js"
+import type { NodesFileError } from "./model/GhostDBError.js"
 import * as SocketTransport from "./transport/SocketTransport.js"
 
 const platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
@@ -23,8 +23,8 @@ const watch = (nodesFile: string) =>
  * The client of the cluster that a nodes file names: a path, or an `http://` or `https://` URL. The file is watched, the
  * URL asked every 30 seconds: nodes come and go in one atomic step of the ring, and those that stay keep their health.
  *
- * Building the layer connects to no node, unless `requireLive` is set: then it fails with `NoMoreServers` when none
- * answers. Options that cannot be used are a defect.
+ * Building the layer connects to no node; {@link GhostDB.requireLive} makes a layer that fails when none answers. Options
+ * that cannot be used are a defect.
  *
  * @example
  * import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
@@ -37,21 +37,9 @@ const watch = (nodesFile: string) =>
  *   NodeRuntime.runMain
  * )
  */
-export function GhostDBLive(
-  nodesFile: string,
-  options?: GhostDBOptions & { readonly requireLive?: false }
-): Layer.Layer<GhostDB, NodesFileError>
-export function GhostDBLive(
-  nodesFile: string,
-  options: GhostDBOptions
-): Layer.Layer<GhostDB, NodesFileError | NoMoreServers>
-export function GhostDBLive(
-  nodesFile: string,
-  options?: GhostDBOptions
-): Layer.Layer<GhostDB, NodesFileError | NoMoreServers> {
-  return watch(nodesFile).pipe(
+export const GhostDBLive = (nodesFile: string, options?: GhostDBOptions): Layer.Layer<GhostDB, NodesFileError> =>
+  watch(nodesFile).pipe(
     Effect.map((watched) => Client.layer({ ...options, ...watched })),
     Layer.unwrapEffect,
     Layer.provide(SocketTransport.layer)
   )
-}

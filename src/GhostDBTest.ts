@@ -36,7 +36,7 @@ export interface TestClusterOptions
   /** How many nodes, named `node-1` and so on, or their addresses. Default 3. */
   readonly nodes?: number | ReadonlyArray<string>
   /** The options of the client. Here `retry` is to try once by default: a test's clock stands still between attempts. */
-  readonly client?: Omit<GhostDBOptions, "requireLive">
+  readonly client?: GhostDBOptions
 }
 
 /**

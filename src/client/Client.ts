@@ -6,6 +6,7 @@ import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as FailOpen from "../cache/FailOpen.js"
@@ -14,7 +15,7 @@ import * as Cluster from "../cluster/Cluster.js"
 import * as Parse from "../discovery/Parse.js"
 import { GhostDB } from "../GhostDB.js"
 import * as GhostDBConfig from "../model/GhostDBConfig.js"
-import { type NodesFileError, NoMoreServers } from "../model/GhostDBError.js"
+import type { NodesFileError } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import { Transport } from "../transport/Transport.js"
@@ -30,37 +31,21 @@ export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
 }
 
 /**
- * A client of the nodes given, over the `Transport` that is provided. Fails when an address is malformed or none is given,
- * and with `requireLive` when no node answers. Options that cannot be used are a defect.
+ * A client of the nodes given, over the `Transport` that is provided. Fails when an address is malformed or none is given.
+ * Options that cannot be used are a defect.
  */
-export function make(
-  options: ClientOptions & { readonly requireLive?: false }
-): Effect.Effect<GhostDBService, NodesFileError, Transport | Scope.Scope>
-
-export function make(
-  options: ClientOptions
-): Effect.Effect<GhostDBService, NodesFileError | NoMoreServers, Transport | Scope.Scope>
-
-export function make(
-  options: ClientOptions
-): Effect.Effect<GhostDBService, NodesFileError | NoMoreServers, Transport | Scope.Scope> {
-  return Effect.flatMap(
+export const make = (options: ClientOptions): Effect.Effect<GhostDBService, NodesFileError, Transport | Scope.Scope> =>
+  Effect.flatMap(
     Effect.orDieWith(GhostDBConfig.resolve(options), (problem) => new Cause.IllegalArgumentException(problem)),
     (settings) => start(options, settings)
   )
-}
 
 const start = Effect.fnUntraced(function* (options: ClientOptions, settings: GhostDBConfig.Settings) {
-  const { nodes, warnings } = yield* Parse.validate(options.nodes)
-  yield* Effect.forEach(
-    warnings,
-    ({ reason, text }) => Effect.logWarning(`GhostDB nodes: ${reason}`).pipe(Effect.annotateLogs({ node: text })),
-    { discard: true }
-  )
+  const { nodes } = yield* validate(options.nodes)
   const transport = yield* Transport
   const attemptTimeout = Math.min(settings.attemptTimeout, settings.deadline)
   const connections = yield* transport.connect({ ...settings, attemptTimeout })
-  const cluster = yield* Cluster.make(nodes, options.changes ?? Stream.empty, connections, settings)
+  const cluster = yield* Cluster.make(nodes, validChanges(options.changes ?? Stream.empty), connections, settings)
   const clock = yield* Effect.clock
   const { spans } = settings
   const env: Environment = {
@@ -69,18 +54,8 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
     settings,
     clock,
     recorder: (operation) => Telemetry.recorder(operation, settings.metrics),
+    attempts: Telemetry.attemptsOf(settings.metrics),
     isTraced: spans === "auto" ? Telemetry.isTraced : () => spans === "always"
-  }
-  if (settings.requireLive) {
-    const answers = yield* Effect.forEach(nodes, (node) => Effect.either(cluster.ping(node)), {
-      concurrency: "unbounded"
-    })
-    if (answers.every(Either.isLeft)) {
-      const failures = answers.flatMap((answer, at) =>
-        Either.isLeft(answer) ? [{ node: nodes[at] ?? "", ...answer.left }] : []
-      )
-      return yield* new NoMoreServers({ failures })
-    }
   }
   const db = PerClient.attach(service(env), {
     scope: yield* Effect.scope,
@@ -90,21 +65,38 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   return settings.failOpen ? FailOpen.wrap(db) : db
 })
 
+/** Checks a list of nodes as a nodes file is checked, and logs what is dropped. */
+const validate = (nodes: ReadonlyArray<string>) =>
+  Effect.tap(Parse.validate(nodes), ({ warnings }) =>
+    Effect.forEach(
+      warnings,
+      ({ reason, text }) => Effect.logWarning(`GhostDB nodes: ${reason}`).pipe(Effect.annotateLogs({ node: text })),
+      { discard: true }
+    )
+  )
+
+/** The lists that can be used; any other is logged, and the ring stays as it is. */
+const validChanges = (changes: Stream.Stream<ReadonlyArray<string>>): Stream.Stream<ReadonlyArray<string>> =>
+  changes.pipe(
+    Stream.mapEffect((nodes) =>
+      validate(nodes).pipe(
+        Effect.map(({ nodes }) => Option.some(nodes)),
+        Effect.catchAll((error) =>
+          Effect.as(Effect.logWarning(`GhostDB ${error.message}; the nodes stay as they are`), Option.none())
+        )
+      )
+    ),
+    Stream.filterMap((nodes) => nodes)
+  )
+
 /** {@link make} as a layer. */
-export function layer(
-  options: ClientOptions & { readonly requireLive?: false }
-): Layer.Layer<GhostDB, NodesFileError, Transport>
-
-export function layer(options: ClientOptions): Layer.Layer<GhostDB, NodesFileError | NoMoreServers, Transport>
-
-export function layer(options: ClientOptions): Layer.Layer<GhostDB, NodesFileError | NoMoreServers, Transport> {
-  return Layer.scoped(GhostDB, make(options))
-}
+export const layer = (options: ClientOptions): Layer.Layer<GhostDB, NodesFileError, Transport> =>
+  Layer.scoped(GhostDB, make(options))
 
 /** {@link layer} with options from the configuration. Options that cannot be used are a `ConfigError`. */
 export const layerConfig = (
   options: Config.Config.Wrap<ClientOptions>
-): Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError | NoMoreServers, Transport> =>
+): Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError, Transport> =>
   Config.unwrap(options).pipe(
     Effect.tap((options) =>
       Either.mapLeft(GhostDBConfig.resolve(options), (problem) => ConfigError.InvalidData([], problem))

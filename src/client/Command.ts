@@ -1,16 +1,17 @@
+/** What the parts of a command's life share: its environment, its request, and how a reply becomes an answer. */
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type * as Cluster from "../cluster/Cluster.js"
-import type * as ClusterState from "../cluster/ClusterState.js"
-import type * as Routing from "../cluster/Routing.js"
+import * as Monotonic from "../cluster/Monotonic.js"
 import type { Dialect } from "../model/Dialect.js"
-import type { JsonText } from "../model/Exchange.js"
+import { type JsonText, type Reply, withheld } from "../model/Exchange.js"
 import type * as GhostDBConfig from "../model/GhostDBConfig.js"
 import { type Fault, KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import type * as Protocol from "../protocol/Protocol.js"
-import * as Telemetry from "../telemetry/Telemetry.js"
+import type * as Telemetry from "../telemetry/Telemetry.js"
 import type { Connections } from "../transport/Transport.js"
+import type * as Progress from "./Progress.js"
 
 /** What every command needs. */
 export interface Environment {
@@ -19,14 +20,36 @@ export interface Environment {
   readonly settings: GhostDBConfig.Settings
   readonly clock: Clock.Clock
   readonly recorder: (operation: Telemetry.Operation) => Telemetry.Recorder
-  /** Whether a command of the fiber is to have a span. */
+  readonly attempts: Telemetry.Attempts
+  /** Whether a command of the fiber has a span. */
   readonly isTraced: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
 }
 
-/** How a command is said in a node's dialect. */
-export type Say<A> = (protocol: Protocol.Protocol) => Protocol.Request<A>
+/** Builds a command's request for a dialect. */
+export type ToRequest<A> = (protocol: Protocol.Protocol) => Protocol.Request<A>
 
-// Keys, values, lifetimes
+/** A command: what it asks, and where it goes as things stand. */
+export interface Command<A> extends Progress.Target {
+  readonly recorder: Telemetry.Recorder
+  readonly toRequest: ToRequest<A>
+  /** Absent for commands without a key. */
+  readonly key?: string
+  /** When it was issued, and when it ends at the latest: milliseconds of the monotonic clock. */
+  readonly startedAt: number
+  readonly deadline: number
+}
+
+/** The result of a command. */
+export type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
+
+/** An attempt that failed on the fast path. */
+export interface FirstAttempt {
+  readonly node: string
+  readonly dialect: Dialect
+  readonly fault: Fault
+}
+
+// Keys
 
 /** What is wrong with a key on any server. */
 export const keyError = (key: string): KeyError | undefined => {
@@ -34,71 +57,71 @@ export const keyError = (key: string): KeyError | undefined => {
   return key.isWellFormed() ? undefined : new KeyError({ key, reason: "NotWellFormed" })
 }
 
-export const isRefused = (key: string, protocol: Protocol.Protocol) => key === "" && !protocol.allowsEmptyKey
+/** Whether the node's dialect refuses the key; such a command is not sent. */
+export const isRefused = (key: string, protocol: Protocol.Protocol): boolean => key === "" && !protocol.allowsEmptyKey
 
-// Attempts
+// Requests and replies
 
 const encoder = new TextEncoder()
 
 /** The body's size in bytes where it is over the limit; no character takes more than three bytes. */
-const excess = (body: JsonText, limit: number): number | undefined => {
+const oversizeBytes = (body: JsonText, limit: number): number | undefined => {
   if (body.length * 3 <= limit) return undefined
   const size = typeof body === "string" ? encoder.encode(body).length : body.length
   return size > limit ? size : undefined
 }
 
-/** The answer to a request that is too large, which no node is asked. Undefined for any other. */
-export const unsent = <A>(
-  { settings: { maxRequestBytes } }: Environment,
-  { body, command, unsent }: Protocol.Request<A>,
-  key: string | undefined
-): Effect.Effect<A> | undefined => {
-  const bytes = excess(body, maxRequestBytes)
-  return bytes === undefined
-    ? undefined
-    : Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
-        Effect.annotateLogs({ command, key, bytes, maxRequestBytes }),
-        Effect.as(unsent)
-      )
+/** A request on its way to one node. It is encoded when the transport can write it, and not before. */
+export class Outgoing<A> {
+  /** Its size, where it was found to be larger than `maxRequestBytes`. */
+  private oversize: number | undefined
+
+  constructor(
+    private readonly env: Environment,
+    private readonly request: Protocol.Request<A>,
+    private readonly key: string | undefined
+  ) {}
+
+  private readonly body = (): JsonText | undefined => {
+    const body = this.request.encode()
+    this.oversize = oversizeBytes(body, this.env.settings.maxRequestBytes)
+    return this.oversize === undefined ? body : undefined
+  }
+
+  /** One attempt on one node. */
+  post(node: string, deadline: number): Effect.Effect<Reply, Fault> {
+    this.env.attempts.attempted(node)
+    return this.env.post(node, this.request.command, this.body, deadline)
+  }
+
+  /** What a reply says. A request that was too large to be sent has the answer of one that was not carried out. */
+  read(reply: Reply): Protocol.Decoded<A> {
+    return reply === withheld ? { ok: true, answer: this.request.whenTooLarge } : this.request.decode(reply)
+  }
+
+  /** Whether there is something to warn of. */
+  get isOversized(): boolean {
+    return this.oversize !== undefined
+  }
+
+  get warnOversized(): Effect.Effect<void> {
+    const { command } = this.request
+    const { maxRequestBytes } = this.env.settings
+    return Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
+      Effect.annotateLogs({ command, key: this.key, bytes: this.oversize, maxRequestBytes })
+    )
+  }
 }
 
-/** One attempt on one node, which a success clears of all consecutiveFailures. */
-export const attempt = <A>(
-  { cluster, post }: Environment,
-  node: string,
-  { body, command, decode }: Protocol.Request<A>
-): Effect.Effect<A, Fault> => {
-  Telemetry.attempted(node)
-  return Effect.tap(Effect.flatMap(post(node, command, body), decode), () => cluster.succeeded(node))
-}
+// Time
 
-/** A command on its way: what it says, and where it goes as things stand. */
-export interface Errand<A> {
-  readonly recorder: Telemetry.Recorder
-  readonly say: Say<A>
-  readonly route: (state: ClusterState.ClusterState) => Routing.Route
-  /** Where it goes while a raft cluster has no leader; it waits for one where this is absent. */
-  readonly withoutLeader?: (state: ClusterState.ClusterState) => Routing.Route
-  /** Absent for commands without a key. */
-  readonly key?: string
-  /** The one node that it is for; absent where another node does as well. */
-  readonly only?: string
-}
+/** Milliseconds of the monotonic clock. */
+export const now = ({ clock }: Environment): number => Monotonic.unsafeNow(clock)
 
-/** An attempt that has failed before the errand has set out. */
-export interface FirstAttempt {
-  readonly node: string
-  readonly dialect: Dialect
-  readonly fault: Fault
-}
+/** Seconds since a command began. */
+export const elapsed = (env: Environment, startedAt: number): number => (now(env) - startedAt) / 1000
 
-/** What an errand comes to on one node: its answer, or going on elsewhere. */
-export type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
-
-/** Seconds since the command began. */
-export const elapsed = ({ clock }: Environment, startedAt: bigint): number =>
-  Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e9
-
+/** Records that a command was refused for its key. */
 export const refuse = (recorder: Telemetry.Recorder, error: KeyError): KeyError => {
   recorder.failed(error._tag, 0)
   return error

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as ClusterState from "../cluster/ClusterState.js"
 import * as Routing from "../cluster/Routing.js"
 import { type JsonText, jsonText } from "../model/Exchange.js"
 import { NoMoreServers } from "../model/GhostDBError.js"
@@ -10,8 +11,8 @@ import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Metrics } from "../model/Metrics.js"
 import { Ttl } from "../model/Ttl.js"
 import type * as Telemetry from "../telemetry/Telemetry.js"
-import type { Environment, Say } from "./Command.js"
-import { keyed, onNode, unkeyed } from "./Execute.js"
+import { type Environment, now, type ToRequest } from "./Command.js"
+import { runKeyed, runOn, runUnkeyed } from "./Execute.js"
 
 /** The value's JSON text. Throws, and so makes a defect of, what the compiler has been talked out of refusing. */
 const stringify = (key: string, value: unknown): JsonText => {
@@ -28,27 +29,36 @@ const stringify = (key: string, value: unknown): JsonText => {
 }
 
 /**
- * A command on every live node at once: what each answered, in the order of the nodes file. Where it is the leader's, that
- * answers once for all raft members.
+ * Runs a command on every live node at once: what each answered, in the order of the nodes file. Where it is the leader's,
+ * the leader answers once for all raft members.
  */
-const everywhere = <A>(env: Environment, operation: Telemetry.Operation, say: Say<A>, wantsLeader: boolean) => {
+const broadcast = <A>(
+  env: Environment,
+  operation: Telemetry.Operation,
+  toRequest: ToRequest<A>,
+  wantsLeader: boolean
+) => {
   const recorder = env.recorder(operation)
-  const live = Effect.map(env.cluster.state, ({ topology }) => topology.live)
-  const sweep = Effect.timeoutOption(env.cluster.probeDead, env.settings.deadline)
+  const live = Effect.map(env.cluster.state, ClusterState.liveNodes)
   return Effect.gen(function* () {
-    const startedAt = env.clock.unsafeCurrentTimeNanos()
-    const onLeader = yield* Effect.cached(unkeyed(env, { recorder, say, route: Routing.routeToLeader }, startedAt))
-    const tell = (node: string) =>
-      Effect.flatMap(wantsLeader ? Effect.option(env.cluster.handshake(node)) : Effect.succeedNone, (protocol) =>
-        Option.exists(protocol, ({ dialect }) => dialect === "raft")
-          ? onLeader
-          : onNode(env, recorder, node, say, wantsLeader, startedAt)
+    const startedAt = now(env)
+    const deadline = startedAt + env.settings.deadline
+    const onLeader = yield* Effect.cached(
+      runUnkeyed(env, { recorder, toRequest, startedAt, deadline, route: Routing.routeToLeader })
+    )
+    const runOnNode = (node: string) =>
+      Effect.flatMap(
+        wantsLeader ? Effect.option(env.cluster.handshake(node, deadline)) : Effect.succeedNone,
+        (protocol) =>
+          Option.exists(protocol, ({ dialect }) => dialect === "raft")
+            ? onLeader
+            : runOn(env, recorder, node, toRequest, wantsLeader, startedAt)
       )
     let nodes = yield* live
-    if (nodes.length === 0) nodes = yield* Effect.zipRight(sweep, live)
+    if (nodes.length === 0) nodes = yield* Effect.zipRight(env.cluster.probeDead(deadline), live)
     const answers = yield* Effect.forEach(
       nodes,
-      ({ node }) => Effect.map(Effect.either(tell(node)), (answer) => ({ node, answer })),
+      ({ node }) => Effect.map(Effect.either(runOnNode(node)), (answer) => ({ node, answer })),
       { concurrency: "unbounded" }
     )
     const answered = answers.flatMap(({ answer, node }) =>
@@ -56,7 +66,7 @@ const everywhere = <A>(env: Environment, operation: Telemetry.Operation, say: Sa
     )
     if (answered.length > 0) return { answered, complete: answered.length === answers.length }
     const failures = answers.flatMap(({ answer }) => (Either.isLeft(answer) ? answer.left.failures : []))
-    const dead = env.cluster.unsafeState().topology.dead.map(({ failure }) => failure)
+    const dead = ClusterState.deaths(env.cluster.unsafeState())
     return yield* new NoMoreServers({ failures: failures.length > 0 ? Arr.dedupe(failures) : dead })
   })
 }
@@ -64,12 +74,13 @@ const everywhere = <A>(env: Environment, operation: Telemetry.Operation, say: Sa
 const metrics = <Row>(
   env: Environment,
   operation: "getSnitchMetrics" | "getWatchdogMetrics",
-  say: Say<ReadonlyArray<Row>>
+  toRequest: ToRequest<ReadonlyArray<Row>>
 ): Effect.Effect<Metrics<Row>, NoMoreServers> =>
-  Effect.map(everywhere(env, operation, say, false), ({ answered }) => ({
+  Effect.map(broadcast(env, operation, toRequest, false), ({ answered }) => ({
     metrics: answered.map(({ answer, node }) => ({ node, data: answer }))
   }))
 
+/** The commands of a client. */
 export const service = (env: Environment): GhostDBService => {
   const [get, put, add, remove, size] = [
     env.recorder("get"),
@@ -81,31 +92,30 @@ export const service = (env: Environment): GhostDBService => {
   const store = (recorder: Telemetry.Recorder, key: string, value: unknown, ttl: Ttl, command: "put" | "add") =>
     Effect.suspend(() => {
       const lifetime = Ttl.toSeconds(ttl)
-      const json = stringify(key, value)
-      return keyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
+      const json = () => stringify(key, value)
+      return runKeyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
-    get: (key) => keyed(env, get, key, "read", (protocol) => protocol.get(key)),
+    get: (key) => runKeyed(env, get, key, "read", (protocol) => protocol.get(key)),
     put: (key, value, ttl = Ttl.forever) => store(put, key, value, ttl, "put"),
     add: (key, value, ttl = Ttl.forever) => store(add, key, value, ttl, "add"),
-    delete: (key) => keyed(env, remove, key, "write", (protocol) => protocol.delete(key)),
+    delete: (key) => runKeyed(env, remove, key, "write", (protocol) => protocol.delete(key)),
     flush: Effect.map(
-      everywhere(env, "flush", (protocol) => protocol.flush, true),
+      broadcast(env, "flush", (protocol) => protocol.flush, true),
       ({ answered, complete }) =>
         complete && answered.every(({ answer }) => answer === "FLUSHED") ? "FLUSHED" : "ERR_FLUSH"
     ),
-    ping: Effect.flatMap(env.cluster.state, ({ nodes }) =>
-      Effect.filter([...nodes.keys()], (node) => Effect.isSuccess(env.cluster.ping(node)), {
+    ping: Effect.flatMap(env.cluster.state, ({ nodes }) => {
+      const deadline = now(env) + env.settings.deadline
+      return Effect.filter([...nodes.keys()], (node) => Effect.isSuccess(env.cluster.ping(node, deadline)), {
         concurrency: "unbounded"
       })
-    ),
+    }),
     nodeSize: (node) =>
       Effect.flatMap(env.cluster.state, ({ nodes }) =>
-        nodes.has(node)
-          ? onNode(env, size, node, (protocol) => protocol.nodeSize, true, env.clock.unsafeCurrentTimeNanos())
-          : Effect.succeedNone
+        nodes.has(node) ? runOn(env, size, node, (protocol) => protocol.nodeSize, true, now(env)) : Effect.succeedNone
       ),
-    leader: Effect.map(Effect.timeoutOption(env.cluster.findLeader, env.settings.deadline), Option.flatten),
+    leader: Effect.suspend(() => env.cluster.findLeader(now(env) + env.settings.deadline)),
     getSnitchMetrics: metrics(env, "getSnitchMetrics", (protocol) => protocol.getSnitchMetrics),
     getWatchdogMetrics: metrics(env, "getWatchdogMetrics", (protocol) => protocol.getWatchdogMetrics),
     topology: env.cluster.topology

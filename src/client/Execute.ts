@@ -1,23 +1,24 @@
+/** Runs commands: on the fast path as long as nothing fails, with failover when something does. */
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import type * as Tracer from "effect/Tracer"
 import * as Routing from "../cluster/Routing.js"
 import { KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import * as Dialects from "../protocol/Dialects.js"
-import * as Telemetry from "../telemetry/Telemetry.js"
+import type * as Telemetry from "../telemetry/Telemetry.js"
 import {
+  type Command,
   type Environment,
-  type Errand,
   elapsed,
   type FirstAttempt,
   isRefused,
   keyError,
+  now,
   type Outcome,
+  Outgoing,
   refuse,
-  type Say,
-  unsent
+  type ToRequest
 } from "./Command.js"
-import { pursue } from "./Failover.js"
+import { runWithFailover } from "./Failover.js"
 
 /** A command with a span, whose events are the command's steps. */
 const traced = <A>(
@@ -40,97 +41,101 @@ const traced = <A>(
     (span) => Effect.tapError(use(span), ({ _tag }) => Effect.sync(() => span.attribute("error.type", _tag)))
   )
 
-/** A command on a key. */
-export const keyed = <A>(
+/** Runs a command on a key. */
+export const runKeyed = <A>(
   env: Environment,
   recorder: Telemetry.Recorder,
   key: string,
   access: "read" | "write",
-  say: Say<A>
+  toRequest: ToRequest<A>
 ): Outcome<A> =>
   Effect.withFiberRuntime((fiber) => {
     const error = keyError(key)
     if (error !== undefined) return refuse(recorder, error)
-    const startedAt = env.clock.unsafeCurrentTimeNanos()
     return env.isTraced(fiber)
-      ? traced(env, recorder, key, (span) => straightOn(env, recorder, key, access, say, startedAt, span))
-      : straightOn(env, recorder, key, access, say, startedAt)
+      ? traced(env, recorder, key, (span) => runFastPath(env, recorder, key, access, toRequest, span))
+      : runFastPath(env, recorder, key, access, toRequest)
   })
 
-/** As long as nothing fails: no schedule, no timer. */
-const straightOn = <A>(
+/** The fast path: no schedule, no timer, one frame on the fiber's stack. Falls back to {@link runWithFailover}. */
+const runFastPath = <A>(
   env: Environment,
   recorder: Telemetry.Recorder,
   key: string,
   access: "read" | "write",
-  say: Say<A>,
-  startedAt: bigint,
+  toRequest: ToRequest<A>,
   span?: Tracer.Span
 ): Outcome<A> => {
+  const startedAt = now(env)
+  const deadline = startedAt + env.settings.deadline
   const wantsLeader = access === "write" || env.settings.readFrom === "leader"
-  const goOn = (first?: FirstAttempt) =>
-    pursue(env, onKey(recorder, key, access, wantsLeader, say), startedAt, first, span)
+  const fallBack = (first?: FirstAttempt) =>
+    runWithFailover(env, keyCommand(recorder, key, access, wantsLeader, toRequest, startedAt, deadline), first, span)
   const to = Routing.route(env.cluster.unsafeState(), key, wantsLeader)
-  if (typeof to === "string" || to.dialect === undefined) return goOn()
+  if (typeof to === "string" || to.dialect === undefined) return fallBack()
   const { dialect, node } = to
   const protocol = Dialects.forDialect(dialect)
   if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
-  const request = say(protocol)
-  const succeeded = (answer: A) => {
-    recorder.succeeded(answer, elapsed(env, startedAt))
-    return Effect.succeed(answer)
-  }
-  const oversized = unsent(env, request, key)
-  if (oversized !== undefined) return Effect.flatMap(oversized, succeeded)
+  const outgoing = new Outgoing(env, toRequest(protocol), key)
   span?.event("attempt", env.clock.unsafeCurrentTimeNanos(), { "server.address": node })
-  Telemetry.attempted(node)
-  // One frame on the fiber's stack, and not one for each of decoding, counting and failing over.
-  return Effect.matchEffect(env.post(node, request.command, request.body), {
-    onFailure: (fault) => goOn({ node, dialect, fault }),
+  return Effect.matchEffect(outgoing.post(node, deadline), {
+    onFailure: (fault) => fallBack({ node, dialect, fault }),
     onSuccess: (reply) => {
-      const answer = request.decode(reply)
-      if (Either.isLeft(answer)) return goOn({ node, dialect, fault: answer.left })
-      const done = succeeded(answer.right)
-      // Doubts as they are now: other commands may have failed since this one was sent.
-      const consecutiveFailures = env.cluster.unsafeState().nodes.get(node)?.consecutiveFailures ?? 0
-      return consecutiveFailures > 0 ? Effect.zipRight(env.cluster.succeeded(node), done) : done
+      const decoded = outgoing.read(reply)
+      if (!decoded.ok) return fallBack({ node, dialect, fault: decoded.fault })
+      recorder.succeeded(decoded.answer, elapsed(env, startedAt))
+      const done = Effect.succeed(decoded.answer)
+      if (outgoing.isOversized) return Effect.zipRight(outgoing.warnOversized, done)
+      // As things are now: other commands may have failed since this one was sent.
+      return env.cluster.isDoubted(node) ? Effect.zipRight(env.cluster.succeeded(node), done) : done
     }
   })
 }
 
-const onKey = <A>(
+const keyCommand = <A>(
   recorder: Telemetry.Recorder,
   key: string,
   access: "read" | "write",
   wantsLeader: boolean,
-  say: Say<A>
-): Errand<A> => ({
+  toRequest: ToRequest<A>,
+  startedAt: number,
+  deadline: number
+): Command<A> => ({
   recorder,
-  say,
+  toRequest,
   key,
+  startedAt,
+  deadline,
   route: (state) => Routing.route(state, key, wantsLeader),
   ...(access === "read" ? { withoutLeader: (state) => Routing.route(state, key, false) } : {})
 })
 
-/** A command without a key, for which there is no KeyError. */
-export const unkeyed = <A>(env: Environment, errand: Errand<A>, startedAt: bigint): Effect.Effect<A, NoMoreServers> =>
+/** Runs a command without a key, for which there is no KeyError. */
+export const runUnkeyed = <A>(env: Environment, command: Command<A>): Effect.Effect<A, NoMoreServers> =>
   Effect.withFiberRuntime((fiber) =>
     Effect.catchTag(
       env.isTraced(fiber)
-        ? traced(env, errand.recorder, undefined, (span) => pursue(env, errand, startedAt, undefined, span))
-        : pursue(env, errand, startedAt),
+        ? traced(env, command.recorder, undefined, (span) => runWithFailover(env, command, undefined, span))
+        : runWithFailover(env, command),
       "KeyError",
       Effect.die
     )
   )
 
-/** A command on one node; on the leader instead, where it is the leader's and the node a raft member. */
-export const onNode = <A>(
+/** Runs a command on one node; on the leader instead, where it is the leader's and the node a raft member. */
+export const runOn = <A>(
   env: Environment,
   recorder: Telemetry.Recorder,
   node: string,
-  say: Say<A>,
+  toRequest: ToRequest<A>,
   wantsLeader: boolean,
-  startedAt: bigint
+  startedAt: number
 ): Effect.Effect<A, NoMoreServers> =>
-  unkeyed(env, { recorder, say, only: node, route: (state) => Routing.routeTo(state, node, wantsLeader) }, startedAt)
+  runUnkeyed(env, {
+    recorder,
+    toRequest,
+    only: node,
+    startedAt,
+    deadline: startedAt + env.settings.deadline,
+    route: (state) => Routing.routeTo(state, node, wantsLeader)
+  })

@@ -1,174 +1,184 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Schedule from "effect/Schedule"
 import type * as Tracer from "effect/Tracer"
+import * as Backoff from "../cluster/Backoff.js"
 import * as ClusterState from "../cluster/ClusterState.js"
-import type * as Routing from "../cluster/Routing.js"
 import type { Dialect } from "../model/Dialect.js"
 import { type Fault, KeyError, type NodeFailure, NoMoreServers } from "../model/GhostDBError.js"
-import * as Telemetry from "../telemetry/Telemetry.js"
 import {
-  attempt,
+  type Command,
   type Environment,
-  type Errand,
   elapsed,
   type FirstAttempt,
   isRefused,
+  now,
   type Outcome,
-  unsent
+  Outgoing
 } from "./Command.js"
+import * as Progress from "./Progress.js"
 
 /**
- * The way of a command once it is not straight: a node has not been spoken to yet, an attempt has failed, or there is no
- * live node or no leader.
+ * Runs a command that cannot take the fast path: the node's dialect is unknown, an attempt failed, or there is no live node
+ * or leader. Nothing in it waits beyond the command's deadline, and none of its waits needs an interruption to end.
  */
-export const pursue = <A>(
+export const runWithFailover = <A>(
   env: Environment,
-  errand: Errand<A>,
-  startedAt: bigint,
+  command: Command<A>,
   first?: FirstAttempt,
   span?: Tracer.Span
-): Outcome<A> =>
-  Effect.suspend(() => {
-    const { cluster, settings } = env
-    const tell = (event: string, attributes: Record<string, unknown>) =>
-      span?.event(event, env.clock.unsafeCurrentTimeNanos(), attributes)
-    const failures: Array<NodeFailure> = []
-    let current: string | undefined
-    /** The last failure of an attempt on the current node. */
-    let last: NodeFailure | undefined
-    /** The dialect of the last attempt on the current node. */
-    let spoken: Dialect | undefined
-    let swept = false
-    /** The last node to refuse what a leader does. */
-    let refusedBy: string | undefined
-    let election: Schedule.ScheduleDriver<unknown> | undefined
+): Outcome<A> => {
+  const { cluster, settings } = env
+  const { deadline, recorder } = command
+  const addEvent = (event: string, attributes: Record<string, unknown>) =>
+    span?.event(event, env.clock.unsafeCurrentTimeNanos(), attributes)
 
-    /** A node's failure that repeats itself while a command waits is told once. */
-    const note = (failure: NodeFailure) => {
-      if (failures.every(({ node, reason }) => node !== failure.node || reason !== failure.reason))
-        failures.push(failure)
-    }
-
-    const giveUp = ({ topology }: ClusterState.ClusterState) => {
-      const dead = topology.dead.filter(({ node }) => errand.only === undefined || errand.only === node)
-      return new NoMoreServers({ failures: dead.length > 0 ? dead.map(({ failure }) => failure) : failures })
-    }
-
-    const next: Outcome<A> = Effect.flatMap(cluster.state, (state) => go(state, errand.route(state)))
-
-    const go = (state: ClusterState.ClusterState, route: Routing.Route): Outcome<A> => {
-      if (typeof route === "object") return on(route.node, errand.route)
-      current = undefined
-      if (route === "no leader") return elect
-      if (swept || route === "gone") return giveUp(state)
-      swept = true
-      return Effect.zipRight(cluster.probeDead, next)
-    }
-
-    const on = (node: string, route: Errand<A>["route"], made?: FirstAttempt): Outcome<A> => {
-      current = node
-      last = undefined
-      spoken = made?.dialect
-      return Effect.matchEffect(persist(node, route, made?.fault), {
-        onSuccess: (outcome) => outcome,
-        onFailure: (failure) =>
-          Effect.flatMap(cluster.failed(node, failure, spoken), (verdict) => {
-            if (verdict === "retry") return on(node, route)
-            note(failure)
-            if (verdict === "redirect") refusedBy = node
-            if (verdict === "suspect") return new NoMoreServers({ failures })
-            Telemetry.failedOver()
-            tell("failover", { "server.address": node, "error.type": failure.reason })
-            return next
-          })
-      })
-    }
-
-    /** All attempts on one node, by the `retry` schedule, while the node is live and the way leads to it. */
-    const persist = (node: string, route: Errand<A>["route"], fault: Fault | undefined) => {
-      let made = fault
-      const once = Effect.suspend((): Effect.Effect<Outcome<A>, Fault> => {
-        if (made !== undefined) {
-          const failure = made
-          made = undefined
-          return Effect.fail(failure)
-        }
-        return Effect.flatMap(Effect.zip(cluster.handshake(node), cluster.state), ([protocol, state]) => {
-          const to = route(state)
-          if (typeof to !== "object" || to.node !== node) return Effect.succeed(next)
-          if (errand.key !== undefined && isRefused(errand.key, protocol)) {
-            return Effect.succeed<Outcome<A>>(new KeyError({ key: errand.key, reason: "Empty" }))
-          }
-          spoken = protocol.dialect
-          const request = errand.say(protocol)
-          const oversized = unsent(env, request, errand.key)
-          if (oversized !== undefined) return Effect.map(oversized, Effect.succeed)
-          tell("attempt", { "server.address": node })
-          return Effect.map(attempt(env, node, request), Effect.succeed)
-        })
-      })
-      return once.pipe(
-        Effect.mapError((fault): NodeFailure => {
-          Telemetry.attemptFailed(node, fault.reason)
-          tell("attempt failed", { "server.address": node, "error.type": fault.reason })
-          last = { node, ...fault }
-          return last
-        }),
-        Effect.retry({
-          schedule: settings.retry,
-          while: (failure) =>
-            ClusterState.classify(failure) === "redirect"
-              ? Effect.succeed(false)
-              : Effect.map(cluster.state, (state) => ClusterState.isLive(state, node))
-        })
-      )
-    }
-
-    /** Finds the leader; while there is none, a command that can do without goes on, and any other waits. */
-    const elect: Outcome<A> = Effect.flatMap(Effect.zip(cluster.findLeader, cluster.state), ([leader, state]) => {
-      if (Option.isSome(leader) && leader.value !== refusedBy) return next
-      const { withoutLeader } = errand
-      const other = withoutLeader?.(state)
-      if (withoutLeader !== undefined && typeof other === "object") return on(other.node, withoutLeader)
-      for (const { dialect, node } of state.topology.live) {
-        if (Option.contains(dialect, "raft"))
-          note({ node, reason: "NotLeader", detail: "the raft cluster has no leader" })
+  const run = (progress: Progress.Progress): Outcome<A> =>
+    Effect.suspend(() => {
+      const step = Progress.nextStep(command, progress, cluster.unsafeState(), now(env) >= deadline)
+      switch (step._tag) {
+        case "Attempt":
+          return tryNode(Progress.attempting(progress, step.node), step.node, step.route)
+        case "ProbeDead":
+          return Effect.flatMap(cluster.probeDead(deadline), () => run(Progress.afterProbe(progress)))
+        case "FindLeader":
+          return Effect.flatMap(cluster.findLeader(deadline), (leader) =>
+            run(Progress.afterSearch(progress, Option.getOrUndefined(leader)))
+          )
+        case "AwaitLeader":
+          return awaitLeader(Progress.awaitingLeader(progress, cluster.unsafeState()))
+        case "Fail":
+          return new NoMoreServers({ failures: step.failures })
       }
-      for (const { failure } of state.topology.dead) note(failure)
-      tell("no leader", {})
-      return Effect.matchEffect(wait, { onFailure: () => new NoMoreServers({ failures }), onSuccess: () => next })
     })
 
-    /** One step of the `election` schedule; fails at its end. */
-    const wait = Effect.gen(function* () {
-      election ??= yield* Schedule.driver(settings.election)
-      yield* election.next(undefined)
-      refusedBy = undefined
-    })
-
-    const tooLate: Outcome<never> = Effect.suspend(() => {
-      if (current === undefined) {
-        const dead = cluster.unsafeState().topology.dead.map(({ failure }) => failure)
-        return new NoMoreServers({ failures: failures.length > 0 ? failures : dead })
+  const tryNode = (progress: Progress.Progress, node: string, route: Progress.Target["route"], first?: FirstAttempt) =>
+    Effect.flatMap(attemptOn(env, command, node, route, addEvent, first), (attempted): Outcome<A> => {
+      switch (attempted._tag) {
+        case "Answered":
+          return Effect.succeed(attempted.answer)
+        case "Refused":
+          return attempted.error
+        case "Moved":
+          return run(progress)
+        case "Late":
+          return Effect.zipRight(
+            attempted.counts === undefined ? Effect.void : cluster.timedOut(node, attempted.counts),
+            Effect.suspend(() => run(Progress.afterDeadline(progress, attempted.failure)))
+          )
+        case "Failed":
+          return afterFailure(progress, attempted.failure, attempted.dialectUsed)
       }
-      const detail = `no answer within the deadline of ${settings.deadline} ms`
-      failures.push({ node: current, reason: "Deadline", detail })
-      const error = new NoMoreServers({ failures })
-      return last === undefined ? error : Effect.zipRight(cluster.timedOut(current, last), error)
     })
 
-    const { recorder } = errand
-    return (first === undefined ? next : on(first.node, errand.route, first)).pipe(
-      Effect.timeoutTo({
-        duration: Math.max(settings.deadline - elapsed(env, startedAt) * 1000, 0),
-        onSuccess: Effect.succeed,
-        onTimeout: () => tooLate
-      }),
-      Effect.flatten,
-      Effect.tapBoth({
-        onSuccess: (answer) => Effect.sync(() => recorder.succeeded(answer, elapsed(env, startedAt))),
-        onFailure: ({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, startedAt)))
-      })
-    )
+  const afterFailure = (progress: Progress.Progress, failure: NodeFailure, dialectUsed: Dialect | undefined) =>
+    Effect.flatMap(cluster.failed(failure.node, failure, dialectUsed, deadline), (verdict) => {
+      if (verdict === "dead" || verdict === "redirect") {
+        env.attempts.failedOver()
+        addEvent("failover", { "server.address": failure.node, "error.type": failure.reason })
+      }
+      return run(Progress.afterFailure(progress, failure, verdict))
+    })
+
+  let election: Backoff.Backoff<undefined> | undefined
+  const awaitLeader = (progress: Progress.Progress) => {
+    addEvent("no leader", {})
+    election ??= Backoff.make(settings.election, env.clock)
+    return Effect.flatMap(election.next(undefined, deadline), (again) => run(Progress.afterWait(progress, again)))
+  }
+
+  return (
+    first === undefined
+      ? run(Progress.initial)
+      : tryNode(Progress.attempting(Progress.initial, first.node), first.node, command.route, first)
+  ).pipe(
+    Effect.tapBoth({
+      onSuccess: (answer) => Effect.sync(() => recorder.succeeded(answer, elapsed(env, command.startedAt))),
+      onFailure: ({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, command.startedAt)))
+    })
+  )
+}
+
+/**
+ * The result on one node: an answer; the key is refused; the route leads elsewhere by now; the deadline has passed
+ * (`counts` is a failure before that, which is held against the node); or all attempts have failed.
+ */
+type Attempted<A> =
+  | { readonly _tag: "Answered"; readonly answer: A }
+  | { readonly _tag: "Refused"; readonly error: KeyError }
+  | { readonly _tag: "Moved" }
+  | { readonly _tag: "Late"; readonly failure: NodeFailure; readonly counts: NodeFailure | undefined }
+  | { readonly _tag: "Failed"; readonly failure: NodeFailure; readonly dialectUsed: Dialect | undefined }
+
+/** All attempts on one node, by the `retry` schedule, while the node is live and the route leads to it. */
+const attemptOn = <A>(
+  env: Environment,
+  command: Command<A>,
+  node: string,
+  route: Progress.Target["route"],
+  addEvent: (event: string, attributes: Record<string, unknown>) => void,
+  first: FirstAttempt | undefined
+): Effect.Effect<Attempted<A>> => {
+  const { cluster, settings } = env
+  const { deadline, key } = command
+  let dialectUsed = first?.dialect
+  let counts: NodeFailure | undefined
+  let backoff: Backoff.Backoff<NodeFailure> | undefined
+
+  const once = Effect.flatMap(cluster.handshake(node, deadline), (protocol): Effect.Effect<Attempted<A>, Fault> => {
+    const to = route(cluster.unsafeState())
+    if (typeof to !== "object" || to.node !== node) return Effect.succeed({ _tag: "Moved" })
+    if (key !== undefined && isRefused(key, protocol)) {
+      return Effect.succeed({ _tag: "Refused", error: new KeyError({ key, reason: "Empty" }) })
+    }
+    dialectUsed = protocol.dialect
+    const outgoing = new Outgoing(env, command.toRequest(protocol), key)
+    addEvent("attempt", { "server.address": node })
+    return Effect.flatMap(outgoing.post(node, deadline), (reply) => {
+      const decoded = outgoing.read(reply)
+      if (!decoded.ok) return Effect.fail(decoded.fault)
+      const answered = { _tag: "Answered", answer: decoded.answer } as const
+      return Effect.as(outgoing.isOversized ? outgoing.warnOversized : cluster.succeeded(node), answered)
+    })
   })
+
+  const attempt = (): Effect.Effect<Attempted<A>> =>
+    Effect.matchEffect(
+      Effect.suspend(() => once),
+      { onFailure: afterFault, onSuccess: Effect.succeed }
+    )
+
+  const afterFault = (fault: Fault): Effect.Effect<Attempted<A>> => {
+    const failure: NodeFailure = { node, reason: fault.reason, detail: fault.detail }
+    env.attempts.failed(node, fault.reason)
+    addEvent("attempt failed", { "server.address": node, "error.type": fault.reason })
+    const isLate = now(env) >= deadline
+    if (fault.reason === "QueueTimeout") return Effect.succeed(late(failure))
+    if (fault.reason === "Deadline") return Effect.as(cluster.unanswered(node, fault), late(failure))
+    const faultClass = ClusterState.classify(fault)
+    if (faultClass === "down" || faultClass === "suspect") counts = failure
+    if (isLate) return Effect.succeed(late(undefined))
+    const failed: Attempted<A> = { _tag: "Failed", failure: deathOf(node) ?? failure, dialectUsed }
+    if (faultClass === "redirect" || fault.reason === "ReplyTooLarge" || !isLive()) return Effect.succeed(failed)
+    backoff ??= Backoff.make(settings.retry, env.clock)
+    const next = Effect.flatMap(backoff.next(failure, deadline), (again) => {
+      if (!again) return Effect.succeed(failed)
+      return now(env) >= deadline ? Effect.succeed(late(undefined)) : attempt()
+    })
+    return fault.reason === "AttemptTimeout" ? Effect.zipRight(cluster.unanswered(node, fault), next) : next
+  }
+
+  const late = (failure: NodeFailure | undefined): Attempted<A> => {
+    const detail = `no answer within the deadline of ${settings.deadline} ms`
+    return {
+      _tag: "Late",
+      failure: failure?.reason === "QueueTimeout" ? failure : { node, reason: "Deadline", detail },
+      counts
+    }
+  }
+
+  const isLive = () => ClusterState.isLive(cluster.unsafeState(), node)
+  /** What the node has died of, where this attempt ended because another found it dead. */
+  const deathOf = (node: string) => cluster.unsafeState().nodes.get(node)?.death
+
+  return first === undefined ? attempt() : Effect.suspend(() => afterFault(first.fault))
+}

@@ -1,23 +1,24 @@
 import * as Effect from "effect/Effect"
 import * as Telemetry from "../telemetry/Telemetry.js"
-import type * as ClusterState from "./ClusterState.js"
+import * as ClusterState from "./ClusterState.js"
 
+/** Counts the nodes that a transition made live or dead. */
 export const countNodes = (
   before: ClusterState.ClusterState | undefined,
   after: ClusterState.ClusterState | undefined
 ): void => {
-  const count = (state: ClusterState.ClusterState | undefined, list: "live" | "dead") =>
-    state?.topology[list].length ?? 0
+  const count = (state: ClusterState.ClusterState | undefined, list: "live" | "dead") => state?.counts[list] ?? 0
   Telemetry.nodesChanged(count(after, "live") - count(before, "live"), count(after, "dead") - count(before, "dead"))
 }
 
+/** Logs what a transition changed: nodes added and removed, deaths and revivals, the leader, the placement. */
 export const logChanges = (
   before: ClusterState.ClusterState,
   after: ClusterState.ClusterState
 ): Effect.Effect<void> => {
-  if (before.topology === after.topology) return Effect.void
+  if (before.view === after.view) return Effect.void
   const logs: Array<Effect.Effect<void>> = []
-  for (const { death, dialect, node } of after.nodes.values()) {
+  for (const { death, dialect, node } of after.nodes.since(before.nodes)) {
     const previous = before.nodes.get(node)
     if (previous === undefined) logs.push(Effect.logInfo("GhostDB node added").pipe(Effect.annotateLogs({ node })))
     else if (previous.death === undefined && death !== undefined) {
@@ -30,15 +31,15 @@ export const logChanges = (
   if (after.leader !== undefined && after.leader !== before.leader) {
     logs.push(Effect.logInfo("GhostDB leader changed").pipe(Effect.annotateLogs({ node: after.leader })))
   }
-  const { placement } = after.topology
-  if (placement !== before.topology.placement) {
+  const placement = ClusterState.placement(after.counts)
+  if (placement !== ClusterState.placement(before.counts)) {
     logs.push(
       placement === "mixed"
         ? Effect.logWarning("GhostDB nodes are mixed: the ring decides which keys are the raft cluster's")
         : Effect.logDebug("GhostDB placement changed").pipe(Effect.annotateLogs({ placement }))
     )
   }
-  for (const node of before.nodes.keys()) {
+  for (const { node } of before.nodes.since(after.nodes)) {
     if (!after.nodes.has(node)) logs.push(Effect.logInfo("GhostDB node removed").pipe(Effect.annotateLogs({ node })))
   }
   return Effect.all(logs, { discard: true })

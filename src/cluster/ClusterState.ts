@@ -1,6 +1,6 @@
 /**
  * What a client knows of its cluster, as an immutable record, and every way in which it can change. Pure: the effects
- * around it are in `Cluster`.
+ * around it are in `Cluster`. A change of one node costs the same in a cluster of thousands.
  */
 
 import * as DateTime from "effect/DateTime"
@@ -9,13 +9,14 @@ import type { Dialect } from "../model/Dialect.js"
 import type { FailureReason, Fault, NodeFailure } from "../model/GhostDBError.js"
 import type { DeadNode, LiveNode, Placement, Topology } from "../model/Topology.js"
 import * as Ring from "../ring/Ring.js"
+import { NodeTable } from "./NodeTable.js"
 
 /** What is known of one node. */
 export interface NodeState {
   readonly node: string
   /** Unknown until the node has answered its first ping. */
   readonly dialect: Dialect | undefined
-  /** Doubtful failures in a row, of different commands, without a success between. */
+  /** Suspect failures in a row, of different commands, without a success between. */
   readonly consecutiveFailures: number
   /** Why the node is dead; absent while it is live. */
   readonly death: NodeFailure | undefined
@@ -23,22 +24,35 @@ export interface NodeState {
   readonly since: number
 }
 
+/** How many nodes there are of a kind. */
+export interface Counts {
+  readonly live: number
+  readonly dead: number
+  /** Live nodes known to be raft members. */
+  readonly raft: number
+  /** Live nodes known to be v1 or v2 nodes. */
+  readonly ring: number
+}
+
+/** What a client knows of its cluster. */
 export interface ClusterState {
   /** Every configured node, in the order of the nodes file. */
-  readonly nodes: ReadonlyMap<string, NodeState>
-  readonly replicas: number
-  /** The live nodes. */
+  readonly nodes: NodeTable<NodeState>
+  /** All nodes, the dead ones included: a key goes to the first live owner. `ring`'s positions are those of `nodes`. */
   readonly ring: Ring.Ring
   /** The live node that leads its raft cluster, while that is known. */
   readonly leader: string | undefined
-  /** The same object for as long as nothing changes that it shows. */
-  readonly topology: Topology
+  readonly counts: Counts
+  /** How many deaths there have been. */
+  readonly deaths: number
+  /** The topology, made when it is first looked at. The same object for as long as nothing changes that it shows. */
+  readonly view: TopologyView
 }
 
 /**
  * `down`: the node cannot be reached. `suspect`: it was reached, and did not answer as it should. `redirect`: it is well,
- * and another one is to be asked.
- * `local`: this client's own doing, or nobody's; nothing is held against the node, and the command fails.
+ * but another node must be asked.
+ * `local`: the client's own doing, or nobody's: nothing is held against the node, and the command fails.
  */
 export type FaultClass = "down" | "suspect" | "redirect" | "local"
 
@@ -51,7 +65,7 @@ const classes: { readonly [R in FailureReason]: FaultClass } = {
   AttemptTimeout: "suspect",
   BadReply: "suspect",
   NotLeader: "redirect",
-  Deadline: "suspect",
+  Deadline: "local",
   ReplyTooLarge: "local",
   QueueTimeout: "local",
   Overloaded: "local"
@@ -60,22 +74,50 @@ const classes: { readonly [R in FailureReason]: FaultClass } = {
 /** The class of a failure, the only place that knows it. */
 export const classify = ({ reason }: Fault): FaultClass => classes[reason]
 
-const placementOf = (live: ReadonlyArray<LiveNode>): Placement => {
-  const dialects = new Set(live.map(({ dialect }) => Option.getOrUndefined(dialect)))
-  if (!dialects.has("raft")) return "ring"
-  return dialects.has("v1") || dialects.has("v2") ? "mixed" : "replicated"
+/** The topology of one or more states. */
+export class TopologyView {
+  private made: Topology | undefined
+
+  constructor(
+    private readonly nodes: NodeTable<NodeState>,
+    private readonly leader: string | undefined,
+    private readonly placement: Placement
+  ) {}
+
+  /** Takes time in proportion to the number of nodes the first time. */
+  get topology(): Topology {
+    this.made ??= this.make()
+    return this.made
+  }
+
+  private make(): Topology {
+    const live: Array<LiveNode> = []
+    const dead: Array<DeadNode> = []
+    for (const { death, dialect, node, since } of this.nodes.values()) {
+      const date = DateTime.unsafeMake(since)
+      if (death === undefined) live.push({ node, dialect: Option.fromNullable(dialect), since: date })
+      else dead.push({ node, failure: death, since: date })
+    }
+    return { live, dead, placement: this.placement, leader: Option.fromNullable(this.leader) }
+  }
 }
 
-const topologyOf = (nodes: ReadonlyMap<string, NodeState>, leader: string | undefined): Topology => {
-  const live: Array<LiveNode> = []
-  const dead: Array<DeadNode> = []
-  for (const { death, dialect, node, since } of nodes.values()) {
-    const date = DateTime.unsafeMake(since)
-    if (death === undefined) live.push({ node, dialect: Option.fromNullable(dialect), since: date })
-    else dead.push({ node, failure: death, since: date })
-  }
-  return { live, dead, placement: placementOf(live), leader: Option.fromNullable(leader) }
-}
+/** How keys find their nodes. */
+export const placement = ({ raft, ring }: Counts): Placement =>
+  raft === 0 ? "ring" : ring === 0 ? "replicated" : "mixed"
+
+const none: Counts = { live: 0, dead: 0, raft: 0, ring: 0 }
+
+/** The counts with one node more, or with `by` -1 one less. */
+const counted = (counts: Counts, { death, dialect }: NodeState, by: 1 | -1): Counts =>
+  death !== undefined
+    ? { ...counts, dead: counts.dead + by }
+    : {
+        ...counts,
+        live: counts.live + by,
+        raft: counts.raft + (dialect === "raft" ? by : 0),
+        ring: counts.ring + (dialect === "v1" || dialect === "v2" ? by : 0)
+      }
 
 const newNode = (node: string, dialect: Dialect | undefined, now: number): NodeState => ({
   node,
@@ -90,65 +132,64 @@ export const make = (
   nodes: ReadonlyArray<string>,
   options: { readonly replicas: number; readonly dialect: Dialect | undefined; readonly now: number }
 ): ClusterState => {
-  const states = new Map(nodes.map((node) => [node, newNode(node, options.dialect, options.now)]))
+  const ring = Ring.make(nodes, { replicas: options.replicas })
+  const states = Ring.nodes(ring).map((node) => newNode(node, options.dialect, options.now))
+  const table = NodeTable.make(states)
+  const counts = states.reduce((counts, state) => counted(counts, state, 1), none)
   return {
-    nodes: states,
-    replicas: options.replicas,
-    ring: Ring.make([...states.keys()], { replicas: options.replicas }),
+    nodes: table,
+    ring,
     leader: undefined,
-    topology: topologyOf(states, undefined)
+    counts,
+    deaths: 0,
+    view: new TopologyView(table, undefined, placement(counts))
   }
 }
 
-/** Puts new states of nodes that are in the cluster; the ring holds the live ones, in the order of the nodes file. */
-const update = (self: ClusterState, next: NodeState): ClusterState => {
-  const previous = self.nodes.get(next.node)
-  if (previous === undefined) return self
-  const nodes = new Map(self.nodes).set(next.node, next)
+/** Replaces the state of a node that is in the cluster, and the topology where it shows that. */
+const update = (self: ClusterState, previous: NodeState, next: NodeState): ClusterState => {
+  const nodes = self.nodes.with(next)
+  const died = previous.death === undefined && next.death !== undefined
   const moved = (previous.death === undefined) !== (next.death === undefined)
   const shown = moved || (next.death === undefined && previous.dialect !== next.dialect)
   const leader = self.leader === next.node && !canLead(next) ? undefined : self.leader
+  if (!shown) return { ...self, nodes, leader }
+  const counts = counted(counted(self.counts, previous, -1), next, 1)
   return {
     ...self,
     nodes,
     leader,
-    ring: !moved ? self.ring : next.death === undefined ? liveRing(nodes, self) : Ring.remove(self.ring, next.node),
-    topology: shown ? topologyOf(nodes, leader) : self.topology
+    counts,
+    deaths: self.deaths + (died ? 1 : 0),
+    view: new TopologyView(nodes, leader, placement(counts))
   }
 }
 
 const canLead = ({ death, dialect }: NodeState): boolean => death === undefined && dialect === "raft"
 
-/** Built anew, since of two points with the same hash the one of the node named first in the file counts. */
-const liveRing = (nodes: ReadonlyMap<string, NodeState>, { replicas }: ClusterState): Ring.Ring =>
-  Ring.make(
-    [...nodes.values()].filter(({ death }) => death === undefined).map(({ node }) => node),
-    { replicas }
-  )
-
 /** The node's dialect has become known, or is another one than before. */
 export const dialectKnown = (self: ClusterState, node: string, dialect: Dialect): ClusterState => {
   const state = self.nodes.get(node)
-  return state === undefined || state.dialect === dialect ? self : update(self, { ...state, dialect })
+  return state === undefined || state.dialect === dialect ? self : update(self, state, { ...state, dialect })
 }
 
-/** A command has succeeded on the node. Nothing else clears its consecutiveFailures. */
+/** A command has succeeded on the node. Nothing else clears its consecutive failures. */
 export const succeeded = (self: ClusterState, node: string): ClusterState => {
   const state = self.nodes.get(node)
   return state === undefined || state.consecutiveFailures === 0
     ? self
-    : update(self, { ...state, consecutiveFailures: 0 })
+    : update(self, state, { ...state, consecutiveFailures: 0 })
 }
 
-/** The node is down: dead, if it was not. A dead node stays dead of what it died of. */
-export const died = (self: ClusterState, node: string, fault: Fault, now: number): ClusterState => {
+/** The node is down: dead, if it was not. A dead node keeps the failure that it died of. */
+export const died = (self: ClusterState, node: string, { detail, reason }: Fault, now: number): ClusterState => {
   const state = self.nodes.get(node)
   return state === undefined || state.death !== undefined
     ? self
-    : update(self, { ...state, consecutiveFailures: 0, death: { node, ...fault }, since: now })
+    : update(self, state, { ...state, consecutiveFailures: 0, death: { node, reason, detail }, since: now })
 }
 
-/** A command has failed doubtfully on a node that answers its ping; the last of `threshold` in a row kills the node. */
+/** A command's failure makes a node suspect although it answers its ping; the last of `threshold` in a row kills it. */
 export const suspected = (
   self: ClusterState,
   node: string,
@@ -161,10 +202,10 @@ export const suspected = (
   const consecutiveFailures = state.consecutiveFailures + 1
   return consecutiveFailures >= threshold
     ? died(self, node, fault, now)
-    : update(self, { ...state, consecutiveFailures })
+    : update(self, state, { ...state, consecutiveFailures })
 }
 
-/** A dead node is back. Half-open: its next doubtful failure before a success kills it again. */
+/** A dead node is back. Half-open: its next suspect failure before a success kills it again. */
 export const revived = (
   self: ClusterState,
   node: string,
@@ -175,20 +216,24 @@ export const revived = (
   const state = self.nodes.get(node)
   return state === undefined || state.death === undefined
     ? self
-    : update(self, { node, dialect, consecutiveFailures: threshold - 1, death: undefined, since: now })
+    : update(self, state, { node, dialect, consecutiveFailures: threshold - 1, death: undefined, since: now })
 }
+
+const withLeader = (self: ClusterState, leader: string | undefined): ClusterState => ({
+  ...self,
+  leader,
+  view: new TopologyView(self.nodes, leader, placement(self.counts))
+})
 
 /** The node has been found to lead its raft cluster. */
 export const leaderFound = (self: ClusterState, node: string): ClusterState => {
   const state = self.nodes.get(node)
-  return state === undefined || !canLead(state) || self.leader === node
-    ? self
-    : { ...self, leader: node, topology: topologyOf(self.nodes, node) }
+  return state === undefined || !canLead(state) || self.leader === node ? self : withLeader(self, node)
 }
 
 /** The node has refused what a leader does. */
 export const leaderLost = (self: ClusterState, node: string): ClusterState =>
-  self.leader === node ? { ...self, leader: undefined, topology: topologyOf(self.nodes, undefined) } : self
+  self.leader === node ? withLeader(self, undefined) : self
 
 /** The nodes file names other nodes now. Those that stay keep all that is known of them. */
 export const reloaded = (
@@ -196,22 +241,45 @@ export const reloaded = (
   nodes: ReadonlyArray<string>,
   options: { readonly dialect: Dialect | undefined; readonly now: number }
 ): ClusterState => {
-  const states = new Map(
-    nodes.map((node) => [node, self.nodes.get(node) ?? newNode(node, options.dialect, options.now)])
-  )
-  if (sameNodes([...states.values()], [...self.nodes.values()])) return self
-  const leader = self.leader !== undefined && states.has(self.leader) ? self.leader : undefined
-  const topology = topologyOf(states, leader)
-  return sameNodes(topology.live, self.topology.live) && sameNodes(topology.dead, self.topology.dead)
-    ? { ...self, nodes: states }
-    : { ...self, nodes: states, ring: liveRing(states, self), leader, topology }
+  const ring = Ring.make(nodes, { replicas: self.ring.replicas })
+  const states = Ring.nodes(ring).map((node) => self.nodes.get(node) ?? newNode(node, options.dialect, options.now))
+  const before = [...self.nodes.values()]
+  if (sameNodes(states, before)) return self
+  const table = NodeTable.make(states)
+  const leader = self.leader !== undefined && table.has(self.leader) ? self.leader : undefined
+  const counts = states.reduce((counts, state) => counted(counts, state, 1), none)
+  const shownAlike =
+    sameNodes(states.filter(isAlive), before.filter(isAlive)) && sameNodes(states.filter(isDead), before.filter(isDead))
+  return {
+    nodes: table,
+    ring,
+    leader,
+    counts,
+    deaths: self.deaths,
+    view: shownAlike ? self.view : new TopologyView(table, leader, placement(counts))
+  }
 }
 
-const sameNodes = (self: ReadonlyArray<{ readonly node: string }>, that: ReadonlyArray<{ readonly node: string }>) =>
+const isAlive = ({ death }: NodeState): boolean => death === undefined
+
+const isDead = ({ death }: NodeState): boolean => death !== undefined
+
+const sameNodes = (self: ReadonlyArray<NodeState>, that: ReadonlyArray<NodeState>) =>
   self.length === that.length && self.every(({ node }, at) => node === that[at]?.node)
 
-/** Whether the node is in the ring. */
-export const isLive = (state: ClusterState, node: string): boolean => {
-  const known = state.nodes.get(node)
-  return known !== undefined && known.death === undefined
+/** Whether the node is in the cluster and live. */
+export const isLive = (self: ClusterState, node: string): boolean => {
+  const state = self.nodes.get(node)
+  return state !== undefined && isAlive(state)
+}
+
+/** The live nodes, in the order of the nodes file. Takes time in proportion to the number of nodes. */
+export const liveNodes = (self: ClusterState): ReadonlyArray<NodeState> => [...self.nodes.values()].filter(isAlive)
+
+/** What the dead nodes died of, in the order of the nodes file. Takes time in proportion to the number of nodes. */
+export const deaths = (self: ClusterState): ReadonlyArray<NodeFailure> => {
+  if (self.counts.dead === 0) return []
+  const failures: Array<NodeFailure> = []
+  for (const { death } of self.nodes.values()) if (death !== undefined) failures.push(death)
+  return failures
 }

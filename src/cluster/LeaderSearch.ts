@@ -1,9 +1,8 @@
 /** Who leads the raft cluster: asked when a command needs to know. */
 import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as RcMap from "effect/RcMap"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Settings } from "../model/GhostDBConfig.js"
@@ -11,19 +10,25 @@ import * as NodeAddress from "../model/NodeAddress.js"
 import type * as Protocol from "../protocol/Protocol.js"
 import type { Connections } from "../transport/Transport.js"
 import * as ClusterState from "./ClusterState.js"
-import { type Handshake, orElseClosed } from "./Handshake.js"
+import { type Handshake, patience } from "./Handshake.js"
+import * as Monotonic from "./Monotonic.js"
 import type { Revival } from "./Revival.js"
+import { request } from "./request.js"
+import * as Shared from "./Shared.js"
 import type { StateRef } from "./StateRef.js"
 
 export interface LeaderSearch {
   /**
    * Asks the raft members among the live nodes for their leader, unless that found none a moment ago; callers at the
-   * same time share the question.
+   * same time share the search. None at `deadline`, milliseconds of the monotonic clock, at the latest.
    */
-  readonly findLeader: Effect.Effect<Option.Option<string>>
+  readonly findLeader: (deadline: number) => Effect.Effect<Option.Option<string>>
 }
 
 const minSearchInterval = 50
+
+/** A search makes so many requests one after the other: a ping, the leader's address, and twice a leader's command. */
+const requestsInTurn = 4
 
 const hostOf = (address: string, port: number): string => NodeAddress.parseAddress(address, port).host
 
@@ -33,22 +38,23 @@ export const make = Effect.fnUntraced(function* (
   { handshake }: Handshake,
   { probeDead }: Revival,
   connections: Connections,
-  { port }: Settings
+  { attemptTimeout, port }: Settings
 ): Effect.fn.Return<LeaderSearch, never, Scope.Scope> {
-  /** What raft members answer, as it comes; nothing of those that fail, and of nodes that are none. */
+  const scope = yield* Effect.scope
+  const clock = yield* Effect.clock
+
+  /** What raft members answer, as it arrives; nothing of those that fail, and of other nodes. */
   const queryMembers = <A>(
     nodes: ReadonlyArray<string>,
-    toRequest: (protocol: Protocol.Protocol) => Protocol.Request<A>
+    toRequest: (protocol: Protocol.Protocol) => Protocol.Request<A>,
+    endsAt: number
   ) =>
     Stream.fromIterable(nodes).pipe(
       Stream.mapEffect(
         (node) =>
-          handshake(node).pipe(
+          handshake(node, endsAt).pipe(
             Effect.filterOrFail(({ dialect }) => dialect === "raft"),
-            Effect.flatMap((protocol) => {
-              const { body, command, decode } = toRequest(protocol)
-              return Effect.flatMap(connections.post(node, command, body), decode)
-            }),
+            Effect.flatMap((protocol) => request(connections, node, toRequest(protocol), endsAt)),
             Effect.map((answer) => ({ node, answer })),
             Effect.option
           ),
@@ -58,26 +64,26 @@ export const make = Effect.fnUntraced(function* (
     )
 
   /** The leader: the first member to answer a command that only a leader does. */
-  const findByLeaderOnlyCommand = (nodes: ReadonlyArray<string>) =>
-    Stream.runHead(queryMembers(nodes, (protocol) => protocol.nodeSize)).pipe(
+  const findByLeaderOnlyCommand = (nodes: ReadonlyArray<string>, endsAt: number) =>
+    Stream.runHead(queryMembers(nodes, (protocol) => protocol.nodeSize, endsAt)).pipe(
       Effect.flatten,
       Effect.map(({ node }) => node)
     )
 
   let searchAgainAt = Number.NEGATIVE_INFINITY
-  const scope = yield* Effect.scope
   // Members tell the leader's raft address, whose port says nothing of HTTP: its host says who is asked first.
-  const search = Effect.gen(function* () {
-    const { live } = (yield* ref.state).topology
-    const nodes = live.map(({ node }) => node)
+  const search = Effect.fnUntraced(function* (endsAt: number) {
+    const nodes = ClusterState.liveNodes(yield* ref.state).map(({ node }) => node)
     const hosts = new Set<string>()
-    const found = yield* queryMembers(nodes, (protocol) => protocol.getLeader).pipe(
+    const found = yield* queryMembers(nodes, (protocol) => protocol.getLeader, endsAt).pipe(
       Stream.filterMap(({ answer }) => Option.map(answer, (address) => hostOf(address, port))),
       Stream.filter((host) => !hosts.has(host)),
       Stream.tap((host) => Effect.sync(() => hosts.add(host))),
       Stream.mapEffect((host) => {
         const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
-        return Effect.option(Effect.orElse(findByLeaderOnlyCommand(named), () => findByLeaderOnlyCommand(others)))
+        return Effect.option(
+          Effect.orElse(findByLeaderOnlyCommand(named, endsAt), () => findByLeaderOnlyCommand(others, endsAt))
+        )
       }),
       Stream.filterMap((leader) => leader),
       Stream.runHead
@@ -86,14 +92,21 @@ export const make = Effect.fnUntraced(function* (
       const { after } = yield* ref.transition((self) => ClusterState.leaderFound(self, found.value))
       return Option.fromNullable(after.leader)
     }
-    if (hosts.size > 0) yield* Effect.forkIn(probeDead, scope)
-    searchAgainAt = (yield* Clock.currentTimeMillis) + minSearchInterval
-    return Option.none()
+    if (hosts.size > 0) yield* Effect.forkIn(probeDead(endsAt), scope)
+    searchAgainAt = Monotonic.unsafeNow(clock) + minSearchInterval
+    return Option.none<string>()
   })
-  const searches = yield* RcMap.make({ lookup: (_: "leader") => search })
+  const searches = yield* Shared.make<Option.Option<string>, never>({
+    work: (_, endsAt) => search(endsAt),
+    timeout: attemptTimeout * patience * requestsInTurn,
+    timedOut: Exit.succeed(Option.none()),
+    late: Exit.succeed(Option.none()),
+    closed: Exit.succeed(Option.none())
+  })
   return {
-    findLeader: Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      now < searchAgainAt ? Effect.succeedNone : Effect.scoped(RcMap.get(searches, "leader"))
-    ).pipe(orElseClosed(() => Effect.succeedNone))
+    findLeader: (deadline) =>
+      Effect.suspend(() =>
+        Monotonic.unsafeNow(clock) < searchAgainAt ? Effect.succeedNone : searches.run("leader", deadline)
+      )
   }
 })

@@ -16,6 +16,7 @@ import type { SnitchMetrics, WatchdogMetrics } from "../model/Metrics.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type * as Protocol from "../protocol/Protocol.js"
 import { Transport } from "../transport/Transport.js"
+import { request } from "./request.js"
 
 /** How a {@link Probe} connects. Each default is the one of `GhostDBOptions`. */
 export interface ProbeOptions
@@ -59,10 +60,8 @@ export const make = Effect.fnUntraced(function* ({
   const connections = yield* transport.connect({ ...settings, attemptTimeout: limit * 0.9 })
   const late: Fault = { reason: "AttemptTimeout", detail: `no answer within ${Duration.format(limit)}` }
 
-  const ask = <A>(node: string, { body, command, decode }: Pick<Protocol.Request<A>, "body" | "command" | "decode">) =>
-    Effect.flatMap(connections.post(node, command, body), decode).pipe(
-      Effect.timeoutFail({ duration: limit, onTimeout: () => late })
-    )
+  const ask = <A>(node: string, question: Omit<Protocol.Request<A>, "whenTooLarge">) =>
+    Effect.timeoutFail(request(connections, node, question), { duration: limit, onTimeout: () => late })
   const asking =
     <A>(toRequest: (protocol: Protocol.Protocol) => Protocol.Request<A>) =>
     (node: string, dialect: Dialect) =>

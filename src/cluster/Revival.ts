@@ -1,23 +1,27 @@
 /** Revival: dead nodes are pinged by a schedule, and by a command that finds no live node. */
-import * as Arr from "effect/Array"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Dialect } from "../model/Dialect.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
-import type { DeadNode } from "../model/Topology.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type { Connections } from "../transport/Transport.js"
+import * as Backoff from "./Backoff.js"
 import * as ClusterState from "./ClusterState.js"
-import type { Handshake } from "./Handshake.js"
+import { type Handshake, patience } from "./Handshake.js"
+import * as Monotonic from "./Monotonic.js"
+import { request } from "./request.js"
+import * as Shared from "./Shared.js"
 import type { StateRef } from "./StateRef.js"
 
 export interface Revival {
-  /** Pings all dead nodes, unless that was done within the last second; callers at the same time share one probe. */
-  readonly probeDead: Effect.Effect<void>
+  /**
+   * Pings all dead nodes, unless that was done within the last second; callers at the same time share one probe. Ends at
+   * `deadline`, milliseconds of the monotonic clock, at the latest.
+   */
+  readonly probeDead: (deadline: number) => Effect.Effect<void>
 }
 
 const minProbeInterval = 1000
@@ -29,17 +33,18 @@ export const make = Effect.fnUntraced(function* (
   connections: Connections,
   settings: Settings
 ): Effect.fn.Return<Revival, never, Scope.Scope> {
-  const flush = (node: string, dialect: Dialect) => {
-    const { body, command, decode } = Dialects.forDialect(dialect).flush
-    return Effect.filterOrFail(
-      Effect.flatMap(connections.post(node, command, body), decode),
+  const clock = yield* Effect.clock
+  const deadline = () => Monotonic.unsafeNow(clock) + settings.attemptTimeout * patience
+
+  const flush = (node: string, dialect: Dialect) =>
+    Effect.filterOrFail(
+      request(connections, node, Dialects.forDialect(dialect).flush, deadline()),
       (result) => result === "FLUSHED",
       (): Fault => ({ reason: "BadReply", detail: "the node did not flush" })
     )
-  }
 
   const revive = (node: string) =>
-    ping(node).pipe(
+    Effect.suspend(() => ping(node, deadline())).pipe(
       // A raft member is brought up to date by its leader, and could not flush by itself.
       Effect.tap((dialect) =>
         settings.onRevival === "flush" && dialect !== "raft" ? flush(node, dialect) : Effect.void
@@ -50,43 +55,49 @@ export const make = Effect.fnUntraced(function* (
       Effect.ignore
     )
 
-  /** Probes every dead node; succeeds with those that were dead at the start. */
-  const probeNow = Effect.flatMap(ref.state, ({ topology: { dead } }) =>
-    Effect.as(
-      Effect.forEach(dead, ({ node }) => revive(node), { concurrency: "unbounded", discard: true }),
-      dead
-    )
+  const probe = Effect.flatMap(ref.state, (state) =>
+    Effect.forEach(ClusterState.deaths(state), ({ node }) => revive(node), { concurrency: "unbounded", discard: true })
   )
 
-  const probing = yield* Effect.makeSemaphore(1)
-  let lastProbe = Number.NEGATIVE_INFINITY
-  const probeDead = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    now - lastProbe < minProbeInterval
-      ? Effect.void
-      : Effect.zipRight(
-          probeNow,
-          Effect.map(Clock.currentTimeMillis, (end) => {
-            lastProbe = end
-          })
-        )
-  ).pipe(probing.withPermits(1))
+  let probeAgainAt = Number.NEGATIVE_INFINITY
+  const probes = yield* Shared.make<void, never>({
+    work: () =>
+      Effect.tap(probe, () => {
+        probeAgainAt = Monotonic.unsafeNow(clock) + minProbeInterval
+      }),
+    // A ping and a flush.
+    timeout: settings.attemptTimeout * patience * 2,
+    timedOut: Exit.void,
+    late: Exit.void,
+    closed: Exit.void
+  })
 
-  const deaths = Stream.map(ref.states, ({ topology }) => topology.dead)
-  // The schedule runs from a death until no node is dead, and where it ends, again from the death of another.
-  const revival = (known: ReadonlyArray<DeadNode>) =>
-    deaths.pipe(
-      Stream.filter((dead) => dead.some(({ failure }) => known.every((other) => other.failure !== failure))),
-      Stream.runHead,
-      Effect.map(Option.getOrElse(() => known)),
-      Effect.flatMap((dead) =>
-        Stream.fromSchedule(settings.revive).pipe(
-          Stream.mapEffect(() => probeNow),
-          Stream.runLast,
-          Effect.map(Option.getOrElse(() => dead)),
-          Effect.raceFirst(Stream.runHead(Stream.filter(deaths, Arr.isEmptyReadonlyArray)).pipe(Effect.as(dead)))
-        )
+  const stateWhere = (holds: (state: ClusterState.ClusterState) => boolean) =>
+    Stream.runHead(Stream.filter(ref.states, holds))
+  /** The deaths that the last probe knew of. */
+  let known = 0
+  const probeBySchedule = Effect.suspend(() => {
+    const backoff = Backoff.make(settings.revive, clock)
+    const step = Effect.tap(backoff.next(undefined, Number.POSITIVE_INFINITY), (goesOn) => {
+      known = ref.unsafeState().deaths
+      return goesOn ? probe : Effect.void
+    })
+    return Effect.repeat(step, { while: (goesOn) => goesOn })
+  })
+  // The schedule runs from a death until no node is dead, and where it ends, again from the next death.
+  const revival = stateWhere(({ counts, deaths }) => counts.dead > 0 && deaths > known).pipe(
+    Effect.zipRight(
+      Effect.raceFirst(
+        probeBySchedule,
+        stateWhere(({ counts }) => counts.dead === 0)
       )
     )
-  yield* Effect.forkScoped(Effect.iterate(Arr.empty<DeadNode>(), { while: () => true, body: revival }))
-  return { probeDead }
+  )
+  yield* Effect.forkScoped(Effect.forever(revival))
+  return {
+    probeDead: (deadline) =>
+      Effect.suspend(() =>
+        Monotonic.unsafeNow(clock) < probeAgainAt ? Effect.void : probes.run("dead nodes", deadline)
+      )
+  }
 })

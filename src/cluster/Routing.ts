@@ -1,29 +1,29 @@
+/** Where a command goes, by what is known of the cluster. Pure. */
 import * as Ring from "../ring/Ring.js"
-import type { ClusterState, NodeState } from "./ClusterState.js"
+import * as ClusterState from "./ClusterState.js"
 
 /**
  * Where a command goes: to a node, or nowhere, since no leader is known, no node is live, or the one node it is for is dead
  * or not in the cluster.
  */
-export type Route = NodeState | "no leader" | "no node" | "gone"
+export type Route = ClusterState.NodeState | "no leader" | "no node" | "gone"
 
 /** The key's live owner; where that is a raft member and the command wants the leader, the leader. */
-export const route = (self: ClusterState, key: string, wantsLeader: boolean): Route => {
-  const owner = Ring.owner(self.ring, key)
-  const state = owner === undefined ? undefined : self.nodes.get(owner)
-  if (state === undefined) return "no node"
-  return wantsLeader && state.dialect === "raft" ? routeToLeader(self) : state
+export const route = (self: ClusterState.ClusterState, key: string, wantsLeader: boolean): Route => {
+  const owner = self.counts.live === 0 ? undefined : Ring.find(self.ring, key, self.nodes.liveAt)
+  if (owner === undefined) return "no node"
+  return wantsLeader && owner.dialect === "raft" ? routeToLeader(self) : owner
 }
 
 /** The node itself; where that is a raft member and the command wants the leader, the leader. */
-export const routeTo = (self: ClusterState, node: string, wantsLeader: boolean): Route => {
+export const routeTo = (self: ClusterState.ClusterState, node: string, wantsLeader: boolean): Route => {
   const state = self.nodes.get(node)
   if (state === undefined || state.death !== undefined) return "gone"
   return wantsLeader && state.dialect === "raft" ? routeToLeader(self) : state
 }
 
 /** The leader of the raft members. */
-export const routeToLeader = (self: ClusterState): Route => {
+export const routeToLeader = (self: ClusterState.ClusterState): Route => {
   const leader = self.leader === undefined ? undefined : self.nodes.get(self.leader)
-  return leader ?? (self.topology.placement === "ring" ? "no node" : "no leader")
+  return leader ?? (ClusterState.placement(self.counts) === "ring" ? "no node" : "no leader")
 }

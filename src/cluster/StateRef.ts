@@ -1,23 +1,22 @@
 /** The managed ring: the state of the cluster in one place, where commands read it and every transition is one step. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as MutableRef from "effect/MutableRef"
-import * as PubSub from "effect/PubSub"
+import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ClusterLog from "./ClusterLog.js"
 import * as ClusterState from "./ClusterState.js"
 
 /**
- * A SubscriptionRef in its parts: commands read the state without an Effect, transitions need no lock, and those who
- * follow the changes come to an end with the scope.
+ * A SubscriptionRef for this purpose: commands read the state without an Effect, transitions need no lock, no state is kept
+ * for a slow consumer, and the streams of states end with the scope.
  */
 export interface StateRef {
   /** The state now. */
   readonly state: Effect.Effect<ClusterState.ClusterState>
   /** The same, at once. */
   readonly unsafeState: () => ClusterState.ClusterState
-  /** The state as it is, then each change of it. */
+  /** The state as it is, then its changes: the latest alone for a consumer that is slow. */
   readonly states: Stream.Stream<ClusterState.ClusterState>
   /** Applies a transition in one step, counts and logs what it changed, and publishes the new state. */
   readonly transition: (
@@ -29,33 +28,56 @@ export interface StateRef {
 export const make = Effect.fnUntraced(function* (
   initial: ClusterState.ClusterState
 ): Effect.fn.Return<StateRef, never, Scope.Scope> {
-  const ref = MutableRef.make(initial)
-  const published = yield* Effect.acquireRelease(PubSub.unbounded<ClusterState.ClusterState>(), PubSub.shutdown)
+  let current = initial
+  let closed = false
+  /** One for each stream of states; open while the stream has not seen the latest. */
+  const followers = new Set<Effect.Latch>()
+  const wake = () => {
+    for (const follower of followers) follower.unsafeOpen()
+  }
   yield* Effect.acquireRelease(
-    Effect.sync(() => ClusterLog.countNodes(undefined, MutableRef.get(ref))),
+    Effect.sync(() => ClusterLog.countNodes(undefined, current)),
     () =>
       Effect.sync(() => {
-        const before = MutableRef.get(ref)
-        MutableRef.set(ref, ClusterState.make([], { replicas: initial.replicas, dialect: undefined, now: 0 }))
-        ClusterLog.countNodes(before, undefined)
+        ClusterLog.countNodes(current, undefined)
+        current = ClusterState.make([], { replicas: initial.ring.replicas, dialect: undefined, now: 0 })
+        closed = true
+        wake()
       })
   )
+  const follow = Effect.acquireRelease(
+    Effect.sync(() => {
+      const follower = Effect.unsafeMakeLatch(true)
+      followers.add(follower)
+      return follower
+    }),
+    (follower) => Effect.sync(() => followers.delete(follower))
+  )
   return {
-    state: Effect.sync(() => MutableRef.get(ref)),
-    unsafeState: () => MutableRef.get(ref),
+    state: Effect.sync(() => current),
+    unsafeState: () => current,
     states: Stream.unwrapScoped(
-      Effect.map(PubSub.subscribe(published), (later) =>
-        Stream.concat(Stream.succeed(MutableRef.get(ref)), Stream.fromQueue(later))
+      Effect.map(follow, (follower) =>
+        Stream.repeatEffectOption(
+          Effect.zipRight(
+            follower.await,
+            Effect.suspend(() => {
+              if (closed) return Effect.fail(Option.none())
+              follower.unsafeClose()
+              return Effect.succeed(current)
+            })
+          )
+        )
       )
     ),
     transition: (f) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const before = MutableRef.get(ref)
+        const before = current
         const after = f(before, now)
         if (after === before) return Effect.succeed({ before, after })
-        MutableRef.set(ref, after)
-        published.unsafeOffer(after)
+        current = after
         ClusterLog.countNodes(before, after)
+        wake()
         return Effect.as(ClusterLog.logChanges(before, after), { before, after })
       }).pipe(Effect.uninterruptible)
   }

@@ -46,7 +46,7 @@ export interface GhostDBOptions {
   /** How long one command may take, all retries and failovers included. Default 5 seconds. */
   readonly deadline?: Duration.DurationInput
   /**
-   * Doubtful failures (resets, timeouts, unreadable replies) of different commands in a row, without a success between,
+   * Suspect failures (resets, timeouts, unreadable replies) of different commands in a row, without a success between,
    * that make a node dead although it answers its ping. Default 3.
    */
   readonly failureThreshold?: number
@@ -97,8 +97,6 @@ export interface GhostDBOptions {
    * failing with `NoMoreServers`. Each is counted, and one a minute logged. Default `false`.
    */
   readonly failOpen?: boolean
-  /** Whether building the layer fails with `NoMoreServers` when no node answers then. Default `false`. */
-  readonly requireLive?: boolean
 }
 
 /** {@link GhostDBOptions} with every default filled in and durations in milliseconds. */
@@ -125,7 +123,6 @@ export interface Settings {
   readonly spans: "auto" | "always" | "never"
   readonly keysInSpans: boolean
   readonly failOpen: boolean
-  readonly requireLive: boolean
 }
 
 /** The defaults. */
@@ -151,8 +148,7 @@ export const defaults: Settings = {
   metrics: true,
   spans: "auto",
   keysInSpans: false,
-  failOpen: false,
-  requireLive: false
+  failOpen: false
 }
 
 const headerName = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/

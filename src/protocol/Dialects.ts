@@ -1,9 +1,8 @@
-import * as Either from "effect/Either"
-import * as Schema from "effect/Schema"
+/** The dialects by name, and the ping that tells them apart. */
 import type { Dialect } from "../model/Dialect.js"
 import { parse } from "../model/Exchange.js"
-import { bad, notOk } from "./Decode.js"
-import { GobjReply, gobj } from "./Gobj.js"
+import { bad, notOk, ok } from "./Decode.js"
+import { gobj, isGobjReply } from "./Gobj.js"
 import type { Protocol, Request } from "./Protocol.js"
 import { v1 } from "./V1.js"
 
@@ -16,19 +15,19 @@ const protocols: { readonly [D in Dialect]: Protocol } = {
 /** The protocol of a dialect. */
 export const forDialect = (dialect: Dialect): Protocol => protocols[dialect]
 
-const isV2 = Schema.is(GobjReply("number"))
+const isV2 = isGobjReply("number")
 
-const isRaft = Schema.is(GobjReply("string"))
+const isRaft = isGobjReply("string")
 
 /** The handshake: how a server answers a ping tells its dialect. */
-export const ping: Omit<Request<Dialect>, "unsent"> = {
+export const ping: Omit<Request<Dialect>, "whenTooLarge"> = {
   command: "ping",
-  body: "{}",
+  encode: () => "{}",
   decode: (reply) => {
     if (reply.status !== 200) return notOk(reply)
-    if (reply.body === "") return Either.right("v1")
+    if (reply.body === "") return ok("v1")
     const parsed = parse(reply.body)
-    if (isV2(parsed)) return Either.right("v2")
-    return isRaft(parsed) ? Either.right("raft") : bad("the body answers no ping")
+    if (isV2(parsed)) return ok("v2")
+    return isRaft(parsed) ? ok("raft") : bad("the body answers no ping")
   }
 }

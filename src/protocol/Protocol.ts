@@ -5,7 +5,6 @@
  * Reading never throws: what is no answer to the command is a `BadReply` {@link Fault}.
  */
 
-import type * as Either from "effect/Either"
 import type * as Option from "effect/Option"
 import type { Dialect } from "../model/Dialect.js"
 import type { JsonText, Reply } from "../model/Exchange.js"
@@ -14,25 +13,29 @@ import type { DeleteResult, FlushResult, StoreResult } from "../model/GhostDBSer
 import type { Json } from "../model/Json.js"
 import type { SnitchMetrics, WatchdogMetrics } from "../model/Metrics.js"
 
-/** One command as one dialect says it. */
+/** What a reply says: the answer to the command, or why it is none. */
+export type Decoded<A> = { readonly ok: true; readonly answer: A } | { readonly ok: false; readonly fault: Fault }
+
+/** One command in one dialect. */
 export interface Request<A> {
   /** The command's name on the wire, without the leading slash. */
   readonly command: string
-  readonly body: JsonText
+  /** Makes the body. Throws what encoding the value throws. */
+  readonly encode: () => JsonText
   /** The answer where the request is too large to be sent. */
-  readonly unsent: A
-  readonly decode: (reply: Reply) => Either.Either<A, Fault>
+  readonly whenTooLarge: A
+  readonly decode: (reply: Reply) => Decoded<A>
 }
 
-/** How a dialect says each command. A command that the dialect lacks answers as if it were there and had nothing to tell. */
+/** The commands in one dialect. A command that the dialect lacks answers as if it were there and had nothing to tell. */
 export interface Protocol {
   readonly dialect: Dialect
   /** Whether the server takes the empty string for a key. */
   readonly allowsEmptyKey: boolean
   readonly get: (key: string) => Request<Option.Option<Json>>
-  /** `json` is the value's, `ttl` whole seconds or -1. */
-  readonly put: (key: string, json: JsonText, ttl: number) => Request<StoreResult>
-  readonly add: (key: string, json: JsonText, ttl: number) => Request<StoreResult>
+  /** `json` makes the value's JSON, `ttl` is whole seconds or -1. */
+  readonly put: (key: string, json: () => JsonText, ttl: number) => Request<StoreResult>
+  readonly add: (key: string, json: () => JsonText, ttl: number) => Request<StoreResult>
   readonly delete: (key: string) => Request<DeleteResult>
   readonly flush: Request<FlushResult>
   /** None where the dialect has no such command. */

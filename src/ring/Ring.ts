@@ -154,6 +154,27 @@ export const nodes = (self: Ring): ReadonlyArray<string> => self.addresses
 export const owner = (self: Ring, key: string): string | undefined =>
   self.points.length === 0 ? undefined : self.addresses[self.owners[locate(self.points, key)]!]
 
+/**
+ * Asks the key's owners in their order, by their position in {@link nodes}, and returns the first thing that is not
+ * `undefined`. Where `pick` refuses the nodes that are away, that is the owner in a ring without them.
+ *
+ * @internal
+ */
+export const find = <A>(self: Ring, key: string, pick: (position: number) => A | undefined): A | undefined => {
+  const { owners, points } = self
+  if (points.length === 0) return undefined
+  const start = locate(points, key)
+  for (let i = start; i < points.length; i++) {
+    const found = pick(owners[i]!)
+    if (found !== undefined) return found
+  }
+  for (let i = 0; i < start; i++) {
+    const found = pick(owners[i]!)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 /** The node that holds the key, none in an empty ring. Takes logarithmic time. */
 export const lookup: {
   (key: string): (self: Ring) => Option.Option<string>

@@ -116,16 +116,35 @@ const nothing = () => {}
 export const recorder = (operation: Operation, enabled: boolean): Recorder =>
   enabled ? { operation, ...recorderOf(operation) } : { operation, succeeded: nothing, failed: nothing }
 
-/** Requests sent to a node. */
-export const attempts = memoize((node) =>
-  counter("ghostdb.client.attempts", "Requests sent to a node, retries included", { "server.address": node })
+/** Series of one metric for so many nodes at most, as in OpenTelemetry's SDKs; further nodes share a series. */
+const maxNodes = 2000
+
+const overflow: Labels = { "otel.metric.overflow": "true" }
+
+/** Effect keeps a metric for as long as the process lives, so that nodes which come and go must not have one each. */
+const memoizeNodes = <A>(make: (labels: Labels) => A) => {
+  const made = new Map<string, A>()
+  let others: A | undefined
+  return (node: string): A => {
+    let one = made.get(node)
+    if (one !== undefined) return one
+    if (made.size >= maxNodes) {
+      others ??= make(overflow)
+      return others
+    }
+    one = make({ "server.address": node })
+    made.set(node, one)
+    return one
+  }
+}
+
+/** Requests sent to a node. Nodes after the first 2,000 of the process are counted together, as in OpenTelemetry's SDKs. */
+export const attempts = memoizeNodes((labels) =>
+  counter("ghostdb.client.attempts", "Requests sent to a node, retries included", labels)
 )
-const attemptFailuresOf = memoize((node) =>
+const attemptFailuresOf = memoizeNodes((labels) =>
   memoize((reason) =>
-    counter("ghostdb.client.attempt.failures", "Attempts that failed, by reason", {
-      "server.address": node,
-      "error.type": reason
-    })
+    counter("ghostdb.client.attempt.failures", "Attempts that failed, by reason", { ...labels, "error.type": reason })
   )
 )
 /** Attempts on a node that failed, by reason. */
@@ -153,12 +172,26 @@ export const networkIo = memoize((direction) =>
 const sent = networkIo("transmit")
 const received = networkIo("receive")
 
-/** A request goes to a node. */
-export const attempted = (node: string): void => attempts(node).unsafeUpdate(1, [])
-/** It came to nothing. */
-export const attemptFailed = (node: string, reason: string): void => attemptFailures(node, reason).unsafeUpdate(1, [])
-/** A command leaves a node for another one. */
-export const failedOver = (): void => failovers.unsafeUpdate(1, [])
+/** Counts the attempts of commands. */
+export interface Attempts {
+  /** A request goes to a node. */
+  readonly attempted: (node: string) => void
+  /** It has failed. */
+  readonly failed: (node: string, reason: string) => void
+  /** A command leaves a node for another one. */
+  readonly failedOver: () => void
+}
+
+const countedAttempts: Attempts = {
+  attempted: (node) => attempts(node).unsafeUpdate(1, []),
+  failed: (node, reason) => attemptFailures(node, reason).unsafeUpdate(1, []),
+  failedOver: () => failovers.unsafeUpdate(1, [])
+}
+
+/** The counters of attempts; they count nothing where metrics are not wanted. */
+export const attemptsOf = (enabled: boolean): Attempts =>
+  enabled ? countedAttempts : { attempted: nothing, failed: nothing, failedOver: nothing }
+
 /** There are so many more live and dead nodes than before. */
 export const nodesChanged = (live: number, dead: number): void => {
   if (live !== 0) nodes("live").unsafeUpdate(live, [])

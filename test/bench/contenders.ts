@@ -53,9 +53,9 @@ const v2 = forDialect("v2")
 const ofPosts = (load: Load, connect: (node: string) => Post): Contestant => {
   const next = turn(load.nodes.map(connect))
   return ofPromises(load, {
-    get: async (key) => JSON.parse(await next()("get", stringOf(v2.get(key).body))).Gobj.Value,
+    get: async (key) => JSON.parse(await next()("get", stringOf(v2.get(key).encode()))).Gobj.Value,
     put: async (key, value) =>
-      JSON.parse(await next()("put", stringOf(v2.put(key, JSON.stringify(value), -1).body))).Message
+      JSON.parse(await next()("put", stringOf(v2.put(key, () => JSON.stringify(value), -1).encode()))).Message
   })
 }
 

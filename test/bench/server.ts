@@ -79,8 +79,8 @@ const embedded = async (bytes: number): Promise<number> => {
   const make = Effect.gen(function* () {
     const { node, port } = yield* NodeServer.make()
     for (const key of keys) {
-      const { body, command } = protocol.put(key, JSON.stringify(valueOf(bytes)), -1)
-      yield* node.handle(command, stringOf(body))
+      const { command, encode } = protocol.put(key, () => JSON.stringify(valueOf(bytes)), -1)
+      yield* node.handle(command, stringOf(encode()))
     }
     process.send?.([port])
     return yield* Effect.never

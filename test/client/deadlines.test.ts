@@ -3,7 +3,7 @@ import { Array as Arr, Cause, Effect, Either, Layer, Option, Schedule } from "ef
 import { type ClientOptions, GhostDB } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
-import { client, failureOf, failureThreshold, greet, type Node, reasonsOf } from "../support/scene.js"
+import { client, failureOf, greet, type Node, reasonsOf, topologyWhere } from "../support/scene.js"
 
 describe.concurrent("a cluster that never answers", () => {
   const cluster = Effect.fnUntraced(function* (options: Partial<ClientOptions>) {
@@ -100,19 +100,23 @@ describe.concurrent("a cluster that never answers", () => {
     })
   )
 
-  it.scopedLive("a node dies of commands that end by their deadline, when those are too short for its attempts", () =>
+  it.scopedLive("a node dies although the commands on it end by their deadline before that", () =>
     Effect.gen(function* () {
       const { context, nodes } = yield* cluster({
-        attemptTimeout: 100,
-        deadline: 400,
+        attemptTimeout: 200,
+        deadline: 250,
         retry: Schedule.spaced("1 second")
       })
-      const keys = nodes.map((node) => HostileServer.keysOf(nodes, node, 1)[0])
-      const failures = yield* Effect.forEach(Arr.range(1, failureThreshold), () =>
-        Effect.forEach(keys, (key) => failureOf(GhostDB.get(key)), { concurrency: "unbounded" })
-      ).pipe(Effect.provide(context))
-      for (const failure of failures.flat()) assert.include(reasonsOf(failure).join(), "Deadline")
-      assert.strictEqual((yield* Effect.provide(topologyNow, context)).dead.length, 3)
+      yield* Effect.gen(function* () {
+        const keys = nodes.map((node) => HostileServer.keysOf(nodes, node, 1)[0])
+        const round = Effect.forEach(keys, (key) => failureOf(GhostDB.get(key)), { concurrency: "unbounded" })
+        for (const failure of yield* round) assert.include(reasonsOf(failure).join(), "Deadline")
+        // One round does, unless this process was too busy to send the pings.
+        yield* Effect.raceFirst(
+          topologyWhere(({ dead }) => dead.length === 3),
+          Effect.forever(round)
+        )
+      }).pipe(Effect.provide(context))
     })
   )
 })

@@ -62,8 +62,9 @@ it.effect("a success clears the doubts of failures that came while it was under 
         Effect.succeed({
           post: (_, command, body) => {
             if (command === "ping") return Effect.succeed(reply("Pong!"))
-            if (String(body).includes("bad")) return Effect.succeed({ status: 500, body: "" })
-            return Effect.as(String(body).includes("slow") ? Deferred.await(slow) : Effect.void, reply("OK"))
+            const text = String(typeof body === "function" ? body() : body)
+            if (text.includes("bad")) return Effect.succeed({ status: 500, body: "" })
+            return Effect.as(text.includes("slow") ? Deferred.await(slow) : Effect.void, reply("OK"))
           },
           interrupt: () => Effect.void,
           release: () => Effect.void

@@ -14,7 +14,7 @@ import {
 import {
   Client,
   type ClientOptions,
-  type GhostDB,
+  GhostDB,
   GhostDBLive,
   type GhostDBOptions,
   type GhostDBService,
@@ -33,29 +33,27 @@ describe("the layers", () => {
     expectTypeOf(GhostDBLive("gdb.conf")).toEqualTypeOf<Plain>()
     expectTypeOf(GhostDBLive("gdb.conf", {})).toEqualTypeOf<Plain>()
     expectTypeOf(GhostDBLive("gdb.conf", { port: 8000 })).toEqualTypeOf<Plain>()
-    expectTypeOf(GhostDBLive("gdb.conf", { requireLive: false })).toEqualTypeOf<Plain>()
-    expectTypeOf(GhostDBLive("gdb.conf", { requireLive: true })).toEqualTypeOf<Checked>()
-    expectTypeOf(GhostDBLive("gdb.conf", {} as GhostDBOptions)).toEqualTypeOf<Checked>()
-    expectTypeOf(GhostDBLive("gdb.conf", { requireLive: true as boolean })).toEqualTypeOf<Checked>()
+    expectTypeOf(GhostDBLive("gdb.conf", {} as GhostDBOptions)).toEqualTypeOf<Plain>()
+    expectTypeOf(GhostDBLive("gdb.conf").pipe(GhostDB.requireLive)).toEqualTypeOf<Checked>()
+    expectTypeOf(GhostDB.requireLive(GhostDBTest)).toEqualTypeOf<Layer.Layer<GhostDB, NoMoreServers>>()
+    // @ts-expect-error a combinator, not an option
+    GhostDBLive("gdb.conf", { requireLive: true })
   })
 
   it("over nodes need a Transport, and fail alike", () => {
     const nodes = ["10.0.0.1"]
     expectTypeOf(Client.layer({ nodes })).toEqualTypeOf<Layer.Layer<GhostDB, NodesFileError, Transport.Transport>>()
-    expectTypeOf(Client.layer({ nodes, requireLive: true })).toEqualTypeOf<
+    expectTypeOf(Client.layer({ nodes }).pipe(GhostDB.requireLive)).toEqualTypeOf<
       Layer.Layer<GhostDB, NodesFileError | NoMoreServers, Transport.Transport>
     >()
     expectTypeOf(Client.make({ nodes })).toEqualTypeOf<
       Effect.Effect<GhostDBService, NodesFileError, Transport.Transport | Scope.Scope>
     >()
-    expectTypeOf(Client.make({ nodes, requireLive: true })).toEqualTypeOf<
-      Effect.Effect<GhostDBService, NodesFileError | NoMoreServers, Transport.Transport | Scope.Scope>
-    >()
   })
 
   it("from the configuration fail with ConfigError as well", () => {
     expectTypeOf(Client.layerConfig({ nodes: Config.array(Config.string(), "NODES") })).toEqualTypeOf<
-      Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError | NoMoreServers, Transport.Transport>
+      Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError, Transport.Transport>
     >()
     Client.layerConfig(Config.map(Config.string("NODES"), (nodes): ClientOptions => ({ nodes: nodes.split(",") })))
     Client.layerConfig({
@@ -65,8 +63,7 @@ describe("the layers", () => {
       attemptTimeout: Config.duration("ATTEMPT_TIMEOUT"),
       headers: { authorization: Config.redacted("TOKEN") },
       tls: { ca: Config.string("CA"), key: Config.redacted("KEY"), rejectUnauthorized: Config.boolean("VERIFY") },
-      retry: Config.succeed(Schedule.recurs(1)),
-      requireLive: Config.succeed(true)
+      retry: Config.succeed(Schedule.recurs(1))
     })
     // @ts-expect-error
     Client.layerConfig({ port: Config.integer("PORT") })

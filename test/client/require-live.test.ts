@@ -1,13 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Either, Layer } from "effect"
-import { NoMoreServers } from "effect-ghostdb"
+import { GhostDB, NoMoreServers } from "effect-ghostdb"
 import * as HostileServer from "../support/HostileServer.js"
 import { client, type Node, reasonsOf } from "../support/scene.js"
 
 describe.concurrent("requireLive", () => {
   const nodes = Effect.all([HostileServer.make(), HostileServer.make()])
   const built = (nodes: ReadonlyArray<Node>, requireLive: boolean) =>
-    Effect.either(Effect.scoped(Layer.build(client(nodes, { requireLive, attemptTimeout: 300 }))))
+    client(nodes, { attemptTimeout: 300 }).pipe(
+      (layer) => (requireLive ? GhostDB.requireLive(layer) : layer),
+      Layer.build,
+      Effect.scoped,
+      Effect.either
+    )
 
   it.scopedLive("fails with a failure for each node when none answers", () =>
     Effect.gen(function* () {

@@ -14,8 +14,14 @@ const reset: Fault = { reason: "Reset", detail: "" }
 
 const three = () => ClusterState.make(["a", "b", "c"], { replicas: 1, dialect: undefined, now: 100 })
 const node = (self: ClusterState.ClusterState, name: string) => self.nodes.get(name)
-const live = (self: ClusterState.ClusterState) => self.topology.live.map(({ node }) => node)
-const dead = (self: ClusterState.ClusterState) => self.topology.dead.map(({ node }) => node)
+const live = (self: ClusterState.ClusterState) => self.view.topology.live.map(({ node }) => node)
+const dead = (self: ClusterState.ClusterState) => self.view.topology.dead.map(({ node }) => node)
+
+/** The live owner of a key. */
+const ownerOf = (self: ClusterState.ClusterState, key: string) => {
+  const route = Routing.route(self, key, false)
+  return typeof route === "string" ? undefined : route.node
+}
 
 const shown = ({ dead, leader, live, placement }: Topology) => ({
   live: live.map(({ dialect, node, since }) => ({
@@ -29,13 +35,19 @@ const shown = ({ dead, leader, live, placement }: Topology) => ({
 })
 
 /** Everything that a state holds, as text. */
-const snapshot = ({ leader, nodes, replicas, ring, topology }: ClusterState.ClusterState) =>
-  JSON.stringify([[...nodes], replicas, leader, [...ring.addresses, ...ring.points, ...ring.owners], shown(topology)])
+const snapshot = ({ counts, leader, nodes, ring, view }: ClusterState.ClusterState) =>
+  JSON.stringify([
+    ...[...nodes.values()],
+    counts,
+    leader,
+    ...[...ring.addresses, ...ring.points, ...ring.owners],
+    shown(view.topology)
+  ])
 
 const freeze = (self: ClusterState.ClusterState) => {
   for (const state of self.nodes.values()) Object.freeze(state)
-  Object.freeze(self.topology.live)
-  Object.freeze(self.topology.dead)
+  Object.freeze(self.view.topology.live)
+  Object.freeze(self.view.topology.dead)
   return Object.freeze(self)
 }
 
@@ -219,8 +231,8 @@ describe("ClusterState", () => {
         const past: Array<readonly [ClusterState.ClusterState, string]> = []
 
         const check = () => {
-          const live = expected.entries.filter(({ killer }) => killer === undefined)
-          const names = live.map(({ node }) => node)
+          const alive = expected.entries.filter(({ killer }) => killer === undefined)
+          const names = alive.map(({ node }) => node)
           deepStrictEqual(
             [...state.nodes.values()],
             expected.entries.map(({ killer, ...entry }) => ({
@@ -233,16 +245,16 @@ describe("ClusterState", () => {
             [...state.nodes.values()].map(({ node }) => node)
           )
           strictEqual(state.leader, expected.leader)
-          deepStrictEqual(shown(state.topology), modelShown(expected))
+          deepStrictEqual(shown(state.view.topology), modelShown(expected))
           for (const { death, consecutiveFailures } of state.nodes.values()) {
             if (death === undefined) assert.isBelow(consecutiveFailures, rules.threshold)
           }
 
-          deepStrictEqual(Ring.nodes(state.ring), names)
+          deepStrictEqual(live(state), names)
           const ring = Ring.make(names, { replicas: rules.replicas })
           for (const key of keys) {
             const owner = Ring.owner(ring, key)
-            strictEqual(Ring.owner(state.ring, key), owner)
+            strictEqual(ownerOf(state, key), owner)
             strictEqual(Routing.route(state, key, false), state.nodes.get(owner ?? "") ?? "no node")
             strictEqual(Routing.route(state, key, true), routed(owner, "no node"))
           }
@@ -269,7 +281,7 @@ describe("ClusterState", () => {
           state = freeze(apply(state, event, rules, now))
           check()
           strictEqual(
-            state.topology === before.state.topology,
+            state.view === before.state.view,
             isDeepStrictEqual(modelShown(before.expected), modelShown(expected)),
             "the topology is a new one when it changes"
           )
@@ -282,7 +294,7 @@ describe("ClusterState", () => {
     )
   })
 
-  it("classifies every reason: what never connected is down, the rest doubtful, but for who does not lead", () => {
+  it("classifies every reason: down, suspect, redirect, or not the node's fault", () => {
     deepStrictEqual(
       Object.fromEntries(
         FailureReason.literals.map((reason) => [reason, ClusterState.classify({ reason, detail: "" })])
@@ -296,7 +308,7 @@ describe("ClusterState", () => {
         AttemptTimeout: "suspect",
         BadReply: "suspect",
         NotLeader: "redirect",
-        Deadline: "suspect",
+        Deadline: "local",
         ReplyTooLarge: "local",
         QueueTimeout: "local",
         Overloaded: "local"
@@ -309,7 +321,7 @@ describe("ClusterState", () => {
       const state = ClusterState.make(["b", "a", "b"], { replicas: 2, dialect: "raft", now: 5 })
       deepStrictEqual([...state.nodes.keys()], ["b", "a"])
       deepStrictEqual(state.ring, Ring.make(["b", "a"], { replicas: 2 }))
-      deepStrictEqual(shown(state.topology), {
+      deepStrictEqual(shown(state.view.topology), {
         live: [
           { node: "b", dialect: "raft", since: 5 },
           { node: "a", dialect: "raft", since: 5 }
@@ -321,15 +333,15 @@ describe("ClusterState", () => {
     })
 
     it("shows no dialect that is not known", () => {
-      deepStrictEqual(three().topology.live[0]?.dialect, Option.none())
+      deepStrictEqual(three().view.topology.live[0]?.dialect, Option.none())
     })
   })
 
   describe("dialectKnown", () => {
     it("shows the dialect, and a later one in its place", () => {
       const v1 = ClusterState.dialectKnown(three(), "b", "v1")
-      deepStrictEqual(v1.topology.live[1]?.dialect, Option.some("v1"))
-      deepStrictEqual(ClusterState.dialectKnown(v1, "b", "v2").topology.live[1]?.dialect, Option.some("v2"))
+      deepStrictEqual(v1.view.topology.live[1]?.dialect, Option.some("v1"))
+      deepStrictEqual(ClusterState.dialectKnown(v1, "b", "v2").view.topology.live[1]?.dialect, Option.some("v2"))
     })
 
     it("changes nothing where it says nothing new, or of a stranger", () => {
@@ -342,7 +354,7 @@ describe("ClusterState", () => {
       const state = ClusterState.died(three(), "b", refused, 200)
       const after = ClusterState.dialectKnown(state, "b", "v2")
       strictEqual(node(after, "b")?.dialect, "v2")
-      strictEqual(after.topology, state.topology)
+      strictEqual(after.view.topology, state.view.topology)
     })
   })
 
@@ -352,7 +364,7 @@ describe("ClusterState", () => {
       const state = ClusterState.succeeded(suspected, "b")
       strictEqual(node(suspected, "b")?.consecutiveFailures, 1)
       strictEqual(node(state, "b")?.consecutiveFailures, 0)
-      strictEqual(state.topology, suspected.topology)
+      strictEqual(state.view.topology, suspected.view.topology)
       strictEqual(state.ring, suspected.ring)
     })
 
@@ -365,9 +377,8 @@ describe("ClusterState", () => {
   describe("died", () => {
     it("takes the node out of the ring and says why and since when", () => {
       const state = ClusterState.died(three(), "b", refused, 200)
-      deepStrictEqual(Ring.nodes(state.ring), ["a", "c"])
       deepStrictEqual(live(state), ["a", "c"])
-      deepStrictEqual(shown(state.topology).dead, [
+      deepStrictEqual(shown(state.view.topology).dead, [
         { node: "b", failure: { node: "b", reason: "Refused", detail: "ECONNREFUSED" }, since: 200 }
       ])
     })
@@ -380,7 +391,7 @@ describe("ClusterState", () => {
 
     it("leaves an empty ring in the end", () => {
       const state = ["a", "b", "c"].reduce((self, name) => ClusterState.died(self, name, refused, 200), three())
-      strictEqual(Ring.owner(state.ring, "k"), undefined)
+      strictEqual(ownerOf(state, "k"), undefined)
       deepStrictEqual(live(state), [])
       deepStrictEqual(dead(state), ["a", "b", "c"])
     })
@@ -391,11 +402,11 @@ describe("ClusterState", () => {
       const once = ClusterState.suspected(three(), "b", reset, 3, 200)
       const twice = ClusterState.suspected(once, "b", reset, 3, 300)
       strictEqual(node(twice, "b")?.consecutiveFailures, 2)
-      strictEqual(twice.topology, once.topology)
+      strictEqual(twice.view.topology, once.view.topology)
       const last: Fault = { reason: "BadReply", detail: "HTTP status 500" }
       const thrice = ClusterState.suspected(twice, "b", last, 3, 400)
-      deepStrictEqual(shown(thrice.topology).dead, [{ node: "b", failure: { node: "b", ...last }, since: 400 }])
-      deepStrictEqual(Ring.nodes(thrice.ring), ["a", "c"])
+      deepStrictEqual(shown(thrice.view.topology).dead, [{ node: "b", failure: { node: "b", ...last }, since: 400 }])
+      deepStrictEqual(live(thrice), ["a", "c"])
     })
 
     it("counts in a row: a success between starts anew", () => {
@@ -429,7 +440,7 @@ describe("ClusterState", () => {
 
     it("puts the node back in its place, with its dialect and since when", () => {
       deepStrictEqual(back().ring, three().ring)
-      deepStrictEqual(shown(back().topology), {
+      deepStrictEqual(shown(back().view.topology), {
         live: [
           { node: "a", dialect: undefined, since: 100 },
           { node: "b", dialect: "v2", since: 300 },
@@ -463,8 +474,8 @@ describe("ClusterState", () => {
       const [first, second] = ["10.31.104.100", "172.101.144.1"] as const
       const state = ClusterState.make([first, second], { replicas: 1, dialect: undefined, now: 100 })
       const killed = ClusterState.died(state, first, refused, 200)
-      strictEqual(Ring.owner(killed.ring, "k"), second)
-      strictEqual(Ring.owner(ClusterState.revived(killed, first, "v2", 3, 300).ring, "k"), first)
+      strictEqual(ownerOf(killed, "k"), second)
+      strictEqual(ownerOf(ClusterState.revived(killed, first, "v2", 3, 300), "k"), first)
     })
   })
 
@@ -473,21 +484,21 @@ describe("ClusterState", () => {
 
     it("show the leader, and take the leader's commands to it", () => {
       const state = ClusterState.leaderFound(raft(), "b")
-      deepStrictEqual(state.topology.leader, Option.some("b"))
+      deepStrictEqual(state.view.topology.leader, Option.some("b"))
       for (const key of keys) {
         strictEqual(Routing.route(state, key, true), node(state, "b"))
-        strictEqual(Routing.route(state, key, false), node(state, Ring.owner(state.ring, key) ?? ""))
+        strictEqual(Routing.route(state, key, false), node(state, ownerOf(state, key) ?? ""))
       }
       strictEqual(Routing.routeTo(state, "a", true), node(state, "b"))
       strictEqual(Routing.routeTo(state, "a", false), node(state, "a"))
       strictEqual(ClusterState.leaderFound(state, "b"), state)
-      deepStrictEqual(ClusterState.leaderFound(state, "c").topology.leader, Option.some("c"))
+      deepStrictEqual(ClusterState.leaderFound(state, "c").view.topology.leader, Option.some("c"))
     })
 
     it("have no leader until it is found, and after it has refused", () => {
       const state = ClusterState.leaderLost(ClusterState.leaderFound(raft(), "b"), "b")
       for (const leaderless of [raft(), state]) {
-        deepStrictEqual(leaderless.topology.leader, Option.none())
+        deepStrictEqual(leaderless.view.topology.leader, Option.none())
         strictEqual(Routing.route(leaderless, "k", true), "no leader")
         strictEqual(Routing.routeTo(leaderless, "a", true), "no leader")
       }
@@ -510,15 +521,15 @@ describe("ClusterState", () => {
         ClusterState.dialectKnown(led, "b", "v2")
       ]) {
         strictEqual(state.leader, undefined)
-        deepStrictEqual(state.topology.leader, Option.none())
+        deepStrictEqual(state.view.topology.leader, Option.none())
       }
     })
 
     it("follow the ring in a mixed cluster: only a raft owner's keys are the leader's", () => {
       const state = ClusterState.leaderFound(ClusterState.dialectKnown(raft(), "a", "v2"), "b")
-      strictEqual(state.topology.placement, "mixed")
+      strictEqual(state.view.topology.placement, "mixed")
       for (const key of keys) {
-        const owner = Ring.owner(state.ring, key)
+        const owner = ownerOf(state, key)
         strictEqual(Routing.route(state, key, true), node(state, owner === "a" ? "a" : "b"))
       }
     })
@@ -540,8 +551,8 @@ describe("ClusterState", () => {
       deepStrictEqual([...state.nodes.keys()], ["d", "b", "a"])
       strictEqual(node(state, "a"), node(before, "a"))
       strictEqual(node(state, "b"), node(before, "b"))
-      deepStrictEqual(Ring.nodes(state.ring), ["d", "a"])
-      deepStrictEqual(shown(state.topology).live, [
+      deepStrictEqual(live(state), ["d", "a"])
+      deepStrictEqual(shown(state.view.topology).live, [
         { node: "d", dialect: undefined, since: 900 },
         { node: "a", dialect: undefined, since: 100 }
       ])
@@ -558,16 +569,16 @@ describe("ClusterState", () => {
       const [first, second] = ["10.31.104.100", "172.101.144.1"] as const
       const before = ClusterState.make([first, second], { replicas: 1, dialect: undefined, now: 100 })
       const state = ClusterState.reloaded(before, [second, first], options)
-      strictEqual(Ring.owner(before.ring, "k"), first)
-      strictEqual(Ring.owner(state.ring, "k"), second)
-      assertTrue(state.topology !== before.topology)
+      strictEqual(ownerOf(before, "k"), first)
+      strictEqual(ownerOf(state, "k"), second)
+      assertTrue(state.view.topology !== before.view.topology)
     })
 
     it("keeps the topology where only a dead and a live node change places", () => {
       const before = ClusterState.died(three(), "b", refused, 200)
       const state = ClusterState.reloaded(before, ["b", "a", "c"], options)
       deepStrictEqual([...state.nodes.keys()], ["b", "a", "c"])
-      strictEqual(state.topology, before.topology)
+      strictEqual(state.view.topology, before.view.topology)
       deepStrictEqual(Ring.nodes(ClusterState.revived(state, "b", "v1", 3, 999).ring), ["b", "a", "c"])
     })
 
@@ -581,7 +592,7 @@ describe("ClusterState", () => {
     it("tells new nodes the dialect that is set", () => {
       const state = ClusterState.reloaded(three(), ["a", "z"], { dialect: "v1", now: 900 })
       deepStrictEqual(
-        state.topology.live.map(({ dialect }) => dialect),
+        state.view.topology.live.map(({ dialect }) => dialect),
         [Option.none(), Option.some("v1")]
       )
     })

@@ -28,8 +28,7 @@ const client = (path: string, options: GhostDBOptions = {}) =>
     attemptTimeout: 3000,
     retry: Schedule.recurs(1),
     revive: Schedule.spaced("1 hour"),
-    ...options,
-    requireLive: false
+    ...options
   }).pipe(Layer.provide(Logger.remove(Logger.defaultLogger)))
 
 const addressesOf = ({ dead, live }: Topology) => [...live, ...dead].map(({ node }) => node).sort()

@@ -63,8 +63,7 @@ describe("GhostDBConfig", () => {
         metrics: true,
         spans: "auto",
         keysInSpans: false,
-        failOpen: false,
-        requireLive: false
+        failOpen: false
       })
     })
 
@@ -121,8 +120,7 @@ describe("GhostDBConfig", () => {
       maxReplyBytes: Number.MAX_SAFE_INTEGER,
       dialect: "raft",
       readFrom: "any",
-      spans: "never",
-      requireLive: true
+      spans: "never"
     } as const
     const settings = resolve({ ...given, attemptTimeout: "2 seconds", deadline: 2500, headers: { "X-Token": token } })
     deepStrictEqual(settings, {

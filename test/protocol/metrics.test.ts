@@ -1,10 +1,12 @@
 import { describe, it } from "@effect/vitest"
 import { assertInstanceOf, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Either } from "effect"
 import type { Dialect } from "../../src/model/Dialect.js"
 import { SnitchMetrics, WatchdogMetrics } from "../../src/model/Metrics.js"
 import * as Dialects from "../../src/protocol/Dialects.js"
+import type { Decoded } from "../../src/protocol/Protocol.js"
 import { dialects, reply, rowsIn } from "./wire.js"
+
+const answerOf = <A>(decoded: Decoded<A>) => (decoded.ok ? decoded.answer : undefined)
 
 describe("metrics", () => {
   const bodyOf = {
@@ -15,8 +17,8 @@ describe("metrics", () => {
   const decode = (dialect: Dialect, rows: string) => {
     const protocol = Dialects.forDialect(dialect)
     return {
-      snitch: Either.getOrUndefined(protocol.getSnitchMetrics.decode(reply(bodyOf[dialect](rows)))),
-      watchdog: Either.getOrUndefined(protocol.getWatchdogMetrics.decode(reply(bodyOf[dialect](rows))))
+      snitch: answerOf(protocol.getSnitchMetrics.decode(reply(bodyOf[dialect](rows)))),
+      watchdog: answerOf(protocol.getWatchdogMetrics.decode(reply(bodyOf[dialect](rows))))
     }
   }
 

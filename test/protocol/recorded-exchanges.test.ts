@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Either, Option } from "effect"
+import { Option } from "effect"
 import { stringOf } from "../../src/model/Exchange.js"
 import { SnitchMetrics, WatchdogMetrics } from "../../src/model/Metrics.js"
 import * as Dialects from "../../src/protocol/Dialects.js"
@@ -38,11 +38,11 @@ const sayGet =
 const sayPut =
   (key: string, json: string, ttl = -1): Expected["say"] =>
   (protocol) =>
-    protocol.put(key, json, ttl)
+    protocol.put(key, () => json, ttl)
 const sayAdd =
   (key: string, json: string): Expected["say"] =>
   (protocol) =>
-    protocol.add(key, json, -1)
+    protocol.add(key, () => json, -1)
 const sayDelete =
   (key: string): Expected["say"] =>
   (protocol) =>
@@ -123,7 +123,7 @@ for (const dialect of dialects) {
       it(`${at}: ${exchange.command} ${JSON.stringify(exchange.request)} ${exchange.note}`, () => {
         if (ours) {
           strictEqual(request.command, exchange.command)
-          deepStrictEqual(JSON.parse(stringOf(request.body)), exchange.request)
+          deepStrictEqual(JSON.parse(stringOf(request.encode())), exchange.request)
         }
         deepStrictEqual(read(request, exchange), outcome)
       })
@@ -160,10 +160,10 @@ for (const dialect of dialects) {
         for (const status of [100, 201, 204, 301, 302, 400, 401, 404, 500, 503]) {
           for (const [command, request] of Object.entries(every(protocol))) {
             if (dialect === "v1" && ["nodeSize", "getLeader"].includes(command) && status === 404) continue
-            deepStrictEqual(
-              request.decode(reply(body, status)),
-              Either.left({ reason: "BadReply", detail: `HTTP status ${status}` })
-            )
+            deepStrictEqual(request.decode(reply(body, status)), {
+              ok: false,
+              fault: { reason: "BadReply", detail: `HTTP status ${status}` }
+            } as const)
           }
         }
       }

@@ -1,6 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import { assertMatch, deepStrictEqual, strictEqual } from "@effect/vitest/utils"
-import { Either, FastCheck, Option, Predicate } from "effect"
+import { FastCheck, Option, Predicate } from "effect"
 import type { Dialect } from "../../src/model/Dialect.js"
 import type { Reply } from "../../src/model/Exchange.js"
 import { SnitchMetrics, WatchdogMetrics } from "../../src/model/Metrics.js"
@@ -36,6 +36,7 @@ const naive = (dialect: Dialect, command: Command, { body, status }: Reply): unk
       return typeof message === "string" && gobj === undefined ? naiveMessage(command, message, message) : "BadReply"
     }
     if (typeof key !== "string" || typeof value !== "string" || typeof ttl !== "number") return "BadReply"
+    if (key !== "k") return "BadReply"
     if (command === "put") return { answer: "STORED" }
     if (value === "CACHE_MISS") return { answer: Option.none() }
     return { answer: Option.some(parsed(value) === undefined ? value : parsed(value)) }
@@ -193,10 +194,10 @@ describe("a reply", () => {
       ({ body, status }) => {
         for (const request of Object.values<AnyRequest>(every(protocol))) {
           const decoded = request.decode({ status, body })
-          if (Either.isRight(decoded)) continue
+          if (decoded.ok) continue
           assertMatch(
-            decoded.left.detail,
-            /^(HTTP status \d{3}|the body is no (v1|v2|raft) reply|the body answers no ping|malformed metrics|the size is no count|the message is no outcome of the command|the node does not lead its raft cluster)$/
+            decoded.fault.detail,
+            /^(HTTP status \d{3}|the body is no (v1|v2|raft) reply|the body answers no ping|the reply is about another key|malformed metrics|the size is no count|the message is no outcome of the command|the node does not lead its raft cluster)$/
           )
         }
       },
@@ -247,7 +248,14 @@ describe("a reply", () => {
       notLeaderBody.replace("commiting", "committing"),
       notLeaderBody.replace("Error commiting to raft cluster", "Internal error")
     ]) {
-      strictEqual(read(put("k", "1", -1), reply(other)), "BadReply", other)
+      strictEqual(
+        read(
+          put("k", () => "1", -1),
+          reply(other)
+        ),
+        "BadReply",
+        other
+      )
     }
   })
 
@@ -283,7 +291,33 @@ describe("a reply", () => {
   it("a v1 value that is not JSON is the text that another client has stored", () => {
     const { decode } = Dialects.forDialect("v1").get("k")
     for (const text of ["hello", "", "{", "CACHE_MISS ", "'x'", "undefined", "NaN", "01"]) {
-      deepStrictEqual(decode(reply(JSON.stringify({ Key: "k", Value: text, TTL: 0 }))), Either.right(Option.some(text)))
+      deepStrictEqual(decode(reply(JSON.stringify({ Key: "k", Value: text, TTL: 0 }))), {
+        ok: true,
+        answer: Option.some(text)
+      })
+    }
+  })
+
+  it("a v1 reply that names another key answers another request", () => {
+    const { get, put } = Dialects.forDialect("v1")
+    const named = (Key: string) => reply(JSON.stringify({ Key, Value: "1", TTL: 0 }))
+    deepStrictEqual(read(get("k"), named("k")), { answer: Option.some(1) })
+    deepStrictEqual(
+      read(
+        put("k", () => "1", -1),
+        named("k")
+      ),
+      { answer: "STORED" }
+    )
+    for (const other of ["", "K", "k ", "other"]) {
+      strictEqual(read(get("k"), named(other)), "BadReply")
+      strictEqual(
+        read(
+          put("k", () => "1", -1),
+          named(other)
+        ),
+        "BadReply"
+      )
     }
   })
 

@@ -10,10 +10,10 @@ for (const dialect of dialects) {
 
   describe(`${dialect}: requests`, () => {
     it("are answered by the least where they are too large", () => {
-      strictEqual(protocol.put("k", "1", -1).unsent, "NOT_STORED")
-      strictEqual(protocol.add("k", "1", -1).unsent, "NOT_STORED")
-      strictEqual(protocol.delete("k").unsent, "NOT_FOUND")
-      deepStrictEqual(protocol.get("k").unsent, Option.none())
+      strictEqual(protocol.put("k", () => "1", -1).whenTooLarge, "NOT_STORED")
+      strictEqual(protocol.add("k", () => "1", -1).whenTooLarge, "NOT_STORED")
+      strictEqual(protocol.delete("k").whenTooLarge, "NOT_FOUND")
+      deepStrictEqual(protocol.get("k").whenTooLarge, Option.none())
     })
 
     it("know whether the empty key is one", () => {
@@ -37,10 +37,10 @@ for (const dialect of dialects) {
           raft: { Gobj: { Key: key, Value: written, TTL: String(ttl) } }
         }[dialect]
         const alone = dialect === "v1" ? { Key: key } : { Gobj: { Key: key } }
-        deepStrictEqual(JSON.parse(stringOf(protocol.put(key, json, ttl).body)), pair)
-        deepStrictEqual(JSON.parse(stringOf(protocol.add(key, json, ttl).body)), pair)
-        deepStrictEqual(JSON.parse(stringOf(protocol.get(key).body)), alone)
-        deepStrictEqual(JSON.parse(stringOf(protocol.delete(key).body)), alone)
+        deepStrictEqual(JSON.parse(stringOf(protocol.put(key, () => json, ttl).encode())), pair)
+        deepStrictEqual(JSON.parse(stringOf(protocol.add(key, () => json, ttl).encode())), pair)
+        deepStrictEqual(JSON.parse(stringOf(protocol.get(key).encode())), alone)
+        deepStrictEqual(JSON.parse(stringOf(protocol.delete(key).encode())), alone)
       },
       { fastCheck: { numRuns: 1000 } }
     )

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs"
-import { Either, FastCheck, Schema } from "effect"
+import { FastCheck, Schema } from "effect"
 import { Dialect } from "../../src/model/Dialect.js"
 import type { Reply } from "../../src/model/Exchange.js"
 import * as Dialects from "../../src/protocol/Dialects.js"
@@ -21,19 +21,21 @@ const recorded = (dialect: Dialect): ReadonlyArray<Exchange> =>
 export const wire = { v1: recorded("v1"), v2: recorded("v2"), raft: recorded("raft") }
 export const dialects = Dialect.literals
 
-export type AnyRequest = Omit<Protocol.Request<unknown>, "unsent">
+export type AnyRequest = Omit<Protocol.Request<unknown>, "whenTooLarge">
 
 /** A decoded reply, or the reason it is none. */
-export const read = (request: AnyRequest, reply: Reply): unknown =>
-  Either.match(request.decode(reply), { onLeft: ({ reason }) => reason, onRight: (answer) => ({ answer }) })
+export const read = (request: AnyRequest, reply: Reply): unknown => {
+  const decoded = request.decode(reply)
+  return decoded.ok ? { answer: decoded.answer } : decoded.fault.reason
+}
 
 export const reply = (body: string, status = 200): Reply => ({ status, body })
 
 export const every = (protocol: Protocol.Protocol) => ({
   ping: Dialects.ping,
   get: protocol.get("k"),
-  put: protocol.put("k", "1", -1),
-  add: protocol.add("k", "1", -1),
+  put: protocol.put("k", () => "1", -1),
+  add: protocol.add("k", () => "1", -1),
   delete: protocol.delete("k"),
   flush: protocol.flush,
   nodeSize: protocol.nodeSize,

@@ -1,0 +1,98 @@
+/** Work that callers share: one run for each key at a time, which belongs to the client and not to any of its callers. */
+import * as Effect from "effect/Effect"
+import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Monotonic from "./Monotonic.js"
+
+/** Runs of work by key. */
+export interface Shared<A, E> {
+  /**
+   * Joins the run of the key that is under way, or starts one, and waits for its end: until `deadline` (milliseconds of the
+   * monotonic clock) at most, without an interruption. Who leaves early leaves the run to the others.
+   */
+  readonly run: (key: string, deadline: number) => Effect.Effect<A, E>
+}
+
+interface Run<A, E> {
+  /** When the run ends at the latest. */
+  readonly endsAt: number
+  readonly callers: Set<(exit: Exit.Exit<A, E>) => void>
+  exit: Exit.Exit<A, E> | undefined
+}
+
+/**
+ * Runs `work` in the scope's fibers, each for at most `timeout` milliseconds; `timedOut` is the result of a run that takes
+ * longer, `closed` of one that the scope's end interrupts, and `late` that of a caller whose deadline passes before.
+ */
+export const make = <A, E>(options: {
+  readonly work: (key: string, deadline: number) => Effect.Effect<A, E>
+  readonly timeout: number
+  readonly timedOut: Exit.Exit<A, E>
+  readonly late: Exit.Exit<A, E>
+  readonly closed: Exit.Exit<A, E>
+}): Effect.Effect<Shared<A, E>, never, Scope.Scope> =>
+  Effect.map(Effect.all([Effect.scope, Effect.clock]), ([scope, clock]) => {
+    const runs = new Map<string, Run<A, E>>()
+    const fork = <B>(effect: Effect.Effect<B>) => Effect.forkIn(Effect.interruptible(effect), scope)
+
+    const start = (key: string, endsAt: number) => {
+      const run: Run<A, E> = { endsAt, callers: new Set(), exit: undefined }
+      runs.set(key, run)
+      const settle = (exit: Exit.Exit<A, E>) => {
+        if (runs.get(key) === run) runs.delete(key)
+        run.exit = exit
+        for (const end of [...run.callers]) end(exit)
+      }
+      const work = Effect.timeoutOption(Effect.exit(Effect.disconnect(options.work(key, endsAt))), options.timeout)
+      return Effect.map(fork(work), (fiber) => {
+        fiber.addObserver((exit) =>
+          settle(exit._tag === "Success" ? Option.getOrElse(exit.value, () => options.timedOut) : options.closed)
+        )
+        return run
+      })
+    }
+
+    return {
+      run: (key, deadline) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.suspend(() => {
+            const now = Monotonic.unsafeNow(clock)
+            const current = runs.get(key)
+            return Effect.flatMap(
+              current === undefined ? start(key, now + options.timeout) : Effect.succeed(current),
+              (run) =>
+                run.endsAt <= deadline
+                  ? restore(settled(run))
+                  : Effect.flatMap(fork(Effect.sleep(Math.max(deadline - now, 0))), (timer) =>
+                      restore(settled(run, { timer, late: options.late }))
+                    )
+            )
+          })
+        )
+    }
+  })
+
+/** Waits for the end of a run, or for a timer. */
+const settled = <A, E>(
+  run: Run<A, E>,
+  limit?: { readonly timer: Fiber.RuntimeFiber<void>; readonly late: Exit.Exit<A, E> }
+): Effect.Effect<A, E> =>
+  Effect.async((resume) => {
+    const leave = () => {
+      run.callers.delete(end)
+      limit?.timer.unsafeInterruptAsFork(FiberId.none)
+    }
+    const end = (exit: Exit.Exit<A, E>) => {
+      leave()
+      resume(exit)
+    }
+    if (run.exit !== undefined) return end(run.exit)
+    run.callers.add(end)
+    limit?.timer.addObserver(() => {
+      if (run.callers.has(end)) end(limit.late)
+    })
+    return Effect.sync(leave)
+  })
