@@ -2,7 +2,7 @@
  * Bundles the `ghostdb` command with all that it needs: it starts in a third of the time, and those who install the package
  * for its library install no command-line framework. `node src/cli/build.mjs [folder]`, by default `dist/cli`.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs"
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { build } from "esbuild"
@@ -25,6 +25,8 @@ const { metafile } = await build({
   metafile: true,
   logLevel: "warning"
 })
+
+copyFileSync(join(root, "src", "cli", "grafana-dashboard.json"), join(outdir, "grafana-dashboard.json"))
 
 const packages = new Set(
   Object.values(metafile.outputs)

@@ -1,17 +1,8 @@
 import * as Args from "@effect/cli/Args"
 import * as Options from "@effect/cli/Options"
 import { assert, describe, it } from "@effect/vitest"
-import { Cause, DateTime, Duration, Either, FastCheck, Option, Schema } from "effect"
-import {
-  KeyError,
-  NodesFile,
-  NodesFileError,
-  NoMoreServers,
-  SnitchMetrics,
-  type Topology,
-  WatchdogMetrics
-} from "effect-ghostdb"
-import { type Snapshot, view } from "../../src/cli/commands/top.js"
+import { Cause, Duration, Either, FastCheck, Option, Schema } from "effect"
+import { KeyError, NodesFile, NodesFileError, NoMoreServers, type Topology, WatchdogMetrics } from "effect-ghostdb"
 import { inOrderOf, totalEntries } from "../../src/cli/connection.js"
 import { type CliError, NegativeAnswer, outcome, Stopped, UsageError } from "../../src/cli/exit.js"
 import { read, shapeOf } from "../../src/cli/line/arguments.js"
@@ -284,71 +275,5 @@ describe("what is known of the cluster", () => {
       inOrderOf(["a", "b", "c"])(nodes).map(({ node }) => node),
       ["a", "b", "c", "d"]
     )
-  })
-})
-
-describe("the view of top", () => {
-  const since = DateTime.unsafeMake(0)
-  const topology: Topology = {
-    live: [{ node: "10.0.0.1", dialect: Option.some("v2"), since }],
-    dead: [
-      {
-        node: "10.0.0.2",
-        failure: { node: "10.0.0.2", reason: "Refused", detail: "" },
-        since: DateTime.unsafeMake(Date.UTC(2026, 0, 1) - 90_000)
-      }
-    ],
-    placement: "ring",
-    leader: Option.none()
-  }
-  const snitch = Schema.decodeUnknownSync(SnitchMetrics)({ Timestamp: at(0), HeapAlloc: 2 ** 20 })
-  const snapshot: Snapshot = {
-    source: "gdb\u001b.conf",
-    topology,
-    order: ["10.0.0.1", "10.0.0.2"],
-    watchdog: {
-      metrics: [
-        {
-          node: "10.0.0.1",
-          data: [0, 1, 2].map((i) => watchdog(i, { GetRequests: i * i * 100, CacheMiss: i * 10 }))
-        }
-      ]
-    },
-    snitch: { metrics: [{ node: "10.0.0.1", data: [snitch] }] },
-    sizes: new Map([["10.0.0.1", 1234]]),
-    at: Date.UTC(2026, 0, 1)
-  }
-  const none = output.painter(false)
-
-  it("shows health, rates and memory of each node", () => {
-    const lines = view(snapshot, { columns: 100, rows: 24 }, none)
-    assert.match(lines[0] ?? "", /^ghostdb top {2}gdb\\u001b\.conf {2}\d\d:\d\d:\d\d$/)
-    assert.deepStrictEqual(lines.slice(2, 6), [
-      "NODE      HEALTH               REQ/S    HIT     HEAP  SYSTEM  ENTRIES  REQ/S, TREND",
-      "10.0.0.1  live v2                300  96.7%  1.0 MiB     0 B    1,234  ▃█",
-      "10.0.0.2  dead 1m 30s Refused      -      -        -       -        -",
-      "all       1 of 2 live            300                            1,234"
-    ])
-  })
-
-  it("is never larger than the terminal", () => {
-    for (const columns of [1, 40, 80, 200]) {
-      for (const rows of [1, 4, 7, 24]) {
-        const many = Array.from({ length: 30 }, (_, i) => `10.0.0.${i + 1}`)
-        const lines = view({ ...snapshot, order: many }, { columns, rows }, output.painter(true))
-        assert.isAtMost(lines.length, rows)
-        for (const line of lines) assert.isAtMost([...line.replace(/\u001b\[\d*m/g, "")].length, columns)
-      }
-    }
-  })
-
-  it("says how many nodes do not fit", () => {
-    const many = Array.from({ length: 30 }, (_, i) => `10.0.0.${i + 1}`)
-    const lines = view({ ...snapshot, order: many }, { columns: 80, rows: 10 }, none)
-    assert.strictEqual(lines.length, 10)
-    assert.strictEqual(lines[6], "27 more")
-    assert.match(lines[7] ?? "", /^all/)
-    const low = view({ ...snapshot, order: many.slice(0, 3) }, { columns: 80, rows: 6 }, none)
-    assert.strictEqual(low[3], "3 more")
   })
 })

@@ -1,32 +1,34 @@
-/** `ghostdb metrics`: the rows that the nodes keep, and what `top` reads from them too. */
+/** `ghostdb metrics`: the rows that the nodes keep. */
 
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type * as Probe from "../../cluster/Probe.js"
+import * as Rates from "../../cluster/Rates.js"
 import { between, type Row, rates } from "../../cluster/Rates.js"
-import { GhostDB } from "../../GhostDB.js"
-import { type Metrics, SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
-import { allAnswered, type Connection, configuredNodes, withClient } from "../connection.js"
+import { SnitchMetrics, WatchdogMetrics } from "../../model/Metrics.js"
+import { allAnswered, type Connection, withProbe } from "../connection.js"
+import { NoAnswer, UsageError } from "../exit.js"
 import {
   bytes,
   type Cell,
   type Column,
   count,
   outputPaint,
+  type Paint,
+  percent,
   print,
   printDrawn,
+  printTable,
   rate,
   span,
   sparkline,
   table,
   toJson
 } from "../terminal/output.js"
+import { exposition } from "./prometheus.js"
 
 const sparkWidth = 32
-
-/** The metrics of the live nodes. */
-export const fetchMetrics = Effect.all(
-  { snitch: GhostDB.getSnitchMetrics, watchdog: GhostDB.getWatchdogMetrics },
-  { concurrency: "unbounded" }
-)
 
 type Field<R> = Exclude<keyof R, "Timestamp">
 
@@ -98,42 +100,115 @@ const snitchRows = (rows: ReadonlyArray<SnitchMetrics>): ReadonlyArray<ReadonlyA
       ]
     })
 
-const rowsOf = <R>({ metrics }: Metrics<R>, node: string): ReadonlyArray<R> =>
-  metrics.find((entry) => entry.node === node)?.data ?? []
+const block = (node: string, { snitch, watchdog }: Rows, paint: Paint): string =>
+  [
+    paint("bold", node),
+    ...table(
+      columns,
+      [
+        ["Watchdog", "", "", { text: period(watchdog), style: "dim" }],
+        ...watchdogRows(watchdog),
+        ["Snitch", "", "", { text: period(snitch), style: "dim" }],
+        ...snitchRows(snitch)
+      ],
+      paint
+    )
+  ].join("\n")
+
+const lastColumns: ReadonlyArray<Column> = [
+  { title: "NODE" },
+  ...["ROW OF", "REQUESTS", "REQ/S", "HIT", "HEAP", "SYSTEM", "ENTRIES"].map((title) => ({
+    title,
+    align: "right" as const
+  }))
+]
+
+const lastRow = (node: string, { entries, snitch, watchdog }: Rows, now: number): ReadonlyArray<Cell> => {
+  const age = Rates.age(snitch.length > 0 ? snitch : watchdog, now)
+  const application = watchdog.at(-1)
+  return [
+    node,
+    Number.isNaN(age) ? "-" : `${span(age)} ago`,
+    count(application === undefined ? undefined : Rates.requests(application)),
+    rate(Rates.rates(watchdog, Rates.requests).at(-1)),
+    percent(Rates.hitRate(watchdog)),
+    bytes(snitch.at(-1)?.HeapAlloc),
+    bytes(snitch.at(-1)?.Sys),
+    count(entries)
+  ]
+}
+
+interface Rows {
+  readonly snitch: ReadonlyArray<SnitchMetrics>
+  readonly watchdog: ReadonlyArray<WatchdogMetrics>
+  readonly entries: number | undefined
+}
+
+const rowsOf = (probe: Probe.Probe, node: string) =>
+  Effect.flatMap(probe.ping(node), ({ dialect }) =>
+    Effect.all(
+      {
+        snitch: probe.snitchMetrics(node, dialect),
+        watchdog: probe.watchdogMetrics(node, dialect),
+        entries: Effect.map(
+          Effect.orElseSucceed(probe.nodeSize(node, dialect), () => Option.none<number>()),
+          Option.getOrUndefined
+        )
+      },
+      { concurrency: "unbounded" }
+    )
+  )
+
+/** What `ghostdb metrics` is asked for. */
+export interface MetricsOptions {
+  readonly connection: Connection
+  readonly json: boolean
+  /** The last row only, a line for each node. */
+  readonly last: boolean
+  /** Addresses, with commas or line feeds between them. */
+  readonly node: Option.Option<string>
+  readonly prometheus: boolean
+}
+
+const chosen = Effect.fnUntraced(function* (nodes: ReadonlyArray<string>, node: Option.Option<string>) {
+  if (Option.isNone(node)) return nodes
+  const wanted = node.value.split(/[,\n]/).map((one) => one.trim())
+  const stranger = wanted.find((one) => !nodes.includes(one))
+  return stranger === undefined
+    ? wanted
+    : yield* new UsageError({ message: `--node ${stranger}: it is not among the nodes` })
+})
 
 /** `ghostdb metrics` */
-export const metrics = ({ connection, json }: { readonly connection: Connection; readonly json: boolean }) =>
-  Effect.gen(function* () {
-    const asked = yield* configuredNodes
-    const all = yield* fetchMetrics
-    const nodes = new Set([...all.watchdog.metrics, ...all.snitch.metrics].map(({ node }) => node))
-    const complete = allAnswered(
-      asked.filter((node) => !nodes.has(node)),
-      asked.length
-    )
-    if (json) {
-      return yield* Effect.zipRight(
-        print(toJson({ snitch: all.snitch.metrics, watchdog: all.watchdog.metrics })),
-        complete
+export const metrics = ({ connection, json, last, node, prometheus }: MetricsOptions) =>
+  withProbe(connection, (probe, watched) =>
+    Effect.gen(function* () {
+      if (json && prometheus) return yield* new UsageError({ message: "--json and --prometheus exclude each other" })
+      const nodes = yield* chosen(watched.nodes, node)
+      const answers = yield* Effect.forEach(
+        nodes,
+        (node) =>
+          Effect.map(Effect.option(rowsOf(probe, node)), (rows) => ({ node, rows: Option.getOrUndefined(rows) })),
+        { concurrency: "unbounded" }
       )
-    }
-    const paint = yield* outputPaint
-    const blocks = [...nodes].map((node) => {
-      const application = rowsOf(all.watchdog, node)
-      const system = rowsOf(all.snitch, node)
-      return [
-        paint("bold", node),
-        ...table(
-          columns,
-          [
-            ["Watchdog", "", "", { text: period(application), style: "dim" }],
-            ...watchdogRows(application),
-            ["Snitch", "", "", { text: period(system), style: "dim" }],
-            ...snitchRows(system)
-          ],
-          paint
+      const known = answers.flatMap(({ node, rows }) => (rows === undefined ? [] : [{ node, rows }]))
+      const now = yield* Clock.currentTimeMillis
+      const paint = yield* outputPaint
+      if (prometheus) yield* print(exposition(answers))
+      else if (known.length === 0) return yield* new NoAnswer({ message: `none of ${nodes.length} nodes answers` })
+      else if (json) {
+        const ofKind = <R>(data: (rows: Rows) => ReadonlyArray<R>) =>
+          known.map(({ node, rows }) => ({ node, data: last ? data(rows).slice(-1) : data(rows) }))
+        yield* print(toJson({ snitch: ofKind(({ snitch }) => snitch), watchdog: ofKind(({ watchdog }) => watchdog) }))
+      } else if (last)
+        yield* printTable(
+          lastColumns,
+          known.map(({ node, rows }) => lastRow(node, rows, now))
         )
-      ].join("\n")
+      else yield* printDrawn([known.map(({ node, rows }) => block(node, rows, paint)).join("\n\n")])
+      yield* allAnswered(
+        answers.filter(({ rows }) => rows === undefined).map(({ node }) => node),
+        nodes.length
+      )
     })
-    yield* Effect.zipRight(printDrawn([blocks.join("\n\n")]), complete)
-  }).pipe((self) => withClient(connection, self))
+  )

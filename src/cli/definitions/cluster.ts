@@ -66,8 +66,19 @@ export const metrics = define({
     "Watchdog: requests and what came of them. Snitch: memory and collections. A node adds a row each interval, on real",
     "servers every 5 minutes; PER SECOND is what came between the last two. Lines that are 0 in every row are left out."
   ],
-  examples: ["metrics", "metrics --json | jq '.watchdog[].data[-1].CacheMiss'"],
-  config: { json, connection },
+  examples: [
+    "metrics --last",
+    "metrics --node 10.0.0.1",
+    "metrics --prometheus > /var/lib/node_exporter/ghostdb.prom",
+    "metrics --json | jq '.watchdog[].data[-1].CacheMiss'"
+  ],
+  config: {
+    node: nodeList("node", "only this node; may be given several times"),
+    last: flag("last", "the last row alone, a line for each node, with its age"),
+    prometheus: flag("prometheus", "the last row in Prometheus' text format"),
+    json,
+    connection
+  },
   run: lazily(
     () => import("../commands/metrics.js"),
     (_) => _.metrics

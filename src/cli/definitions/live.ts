@@ -3,7 +3,7 @@ import * as Options from "@effect/cli/Options"
 import * as Duration from "effect/Duration"
 import { defaults } from "../../model/GhostDBConfig.js"
 import { define, lazily } from "../define.js"
-import { connection, flag, json, maxPort, setting } from "../line/options.js"
+import { connection, flag, interval, json, maxPort, probing, setting } from "../line/options.js"
 import * as values from "../line/values.js"
 
 const maxCount = 1_000_000
@@ -15,17 +15,25 @@ const maxValueSize = defaults.maxRequestBytes - 1024
 export const top = define({
   name: "top",
   arguments: "",
-  summary: "A live view: health, requests per second, hit rate, memory",
-  details: ["Requests and hits are those between the last two rows that a node has recorded. q ends it."],
-  examples: ["top", "top --interval 5s"],
+  summary: "A live view: which nodes answer, how fast, entries, requests, memory",
+  details: [
+    "State and round trip are measured, each node apart; dead and slow ones come first. Requests, hits and memory are of",
+    "the rows that nodes write, on real servers every 5 minutes: AGE says how old the last one is. ? tells the keys."
+  ],
+  examples: [
+    "top",
+    "top --interval 5s",
+    "top --once",
+    "top --once --json | jq '.nodes[] | select(.status == \"dead\")'"
+  ],
   config: {
-    interval: setting("interval", "TIME", "how often the nodes are asked (default 1s)", values.duration).pipe(
-      Options.withDefault(Duration.seconds(1))
-    ),
-    connection
+    interval,
+    once: flag("once", "print it once, every node, and end; needs no terminal"),
+    json: flag("json", "a JSON document a line, one for each interval"),
+    connection: probing
   },
   run: lazily(
-    () => import("../commands/top.js"),
+    () => import("../commands/top/top.js"),
     (_) => _.top
   )
 })
@@ -123,13 +131,12 @@ export const bench = define({
     keys: setting("keys", "N", "how many keys (default 1000)", values.whole(1, maxCount)).pipe(
       Options.withDefault(1000)
     ),
-    distribution: Options.choice("distribution", ["uniform", "zipf", "gaussian"]).pipe(
-      Options.withPseudoName("KIND"),
-      Options.withDescription(
-        "how often which key: uniform (the default), zipf (few of them most often), gaussian (those in the middle)"
-      ),
-      Options.withDefault("uniform" as const)
-    ),
+    distribution: setting(
+      "distribution",
+      "KIND",
+      "how often which key: uniform (the default), zipf (few of them most often), gaussian (those in the middle)",
+      values.oneOf("uniform", "zipf", "gaussian")
+    ).pipe(Options.withDefault("uniform" as const)),
     valueSize: setting(
       "value-size",
       "BYTES",

@@ -45,6 +45,15 @@ export const whole =
       : Either.left(`a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? "" : ` to ${max}`}`)
   }
 
+/** One of some words. */
+export const oneOf =
+  <const A extends string>(...words: ReadonlyArray<A>): Parser<A> =>
+  (text) =>
+    Either.fromNullable(
+      words.find((word) => word === text),
+      () => `one of ${words.join(", ")}`
+    )
+
 /** Bytes, up to `max`: `100`, `4k`, `1m`. */
 export const size =
   (max: number): Parser<number> =>

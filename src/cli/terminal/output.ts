@@ -66,7 +66,7 @@ export const printDrawn = (lines: ReadonlyArray<string>): Effect.Effect<void> =>
 
 // Colours
 
-const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36 } as const
+const codes = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, cyan: 36, inverse: 7 } as const
 
 /** The styles of text. */
 export type Style = keyof typeof codes
