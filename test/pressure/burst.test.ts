@@ -1,0 +1,98 @@
+import type * as Net from "node:net"
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Layer, Option, Schedule } from "effect"
+import { Client, GhostDB, type GhostDBOptions, NodeServer, SocketTransport } from "effect-ghostdb"
+import { clientOf, topologyNow } from "../support/clients.js"
+import { http, listen, type Server } from "../support/RawServer.js"
+
+// The machine may be slow: the default deadline of 5 s would be about that, and not about what is tested.
+const options = { deadline: "1 minute" } satisfies GhostDBOptions
+
+const answer = (command: string): string =>
+  command === "ping"
+    ? '{"Gobj":{"Key":"","Value":"","TTL":0},"Status":1,"Message":"Pong!","Error":""}'
+    : '{"Gobj":{"Key":"","Value":"v","TTL":-1},"Status":200,"Message":"OK","Error":""}'
+
+const clientFor = (server: Server) =>
+  Client.layer({ ...options, nodes: [server.address] }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
+
+const gets = (count: number) =>
+  Effect.forEach(
+    Array.from({ length: count }, (_, i) => `key-${i}`),
+    (key) => GhostDB.get(key),
+    { concurrency: "unbounded" }
+  )
+
+/** All answered, and the node live. */
+const served = (server: Server, count: number) =>
+  Effect.gen(function* () {
+    const values = yield* gets(count)
+    expect(values).toEqual(Array(count).fill(Option.some("v")))
+    expect((yield* topologyNow).dead).toEqual([])
+  }).pipe(Effect.provide(clientFor(server)))
+
+const getsOf = (server: Server) => server.requests.filter(({ command }) => command === "get").length
+
+describe("a burst", () => {
+  it.scopedLive(
+    "20,000 puts at once on three embedded nodes: none fails, and every node stays live",
+    () =>
+      Effect.gen(function* () {
+        const servers = yield* NodeServer.cluster({ nodes: 3 })
+        const program = Effect.gen(function* () {
+          const value = "x".repeat(1024)
+          const results = yield* Effect.forEach(
+            Array.from({ length: 20_000 }, (_, i) => `key-${i}`),
+            (key) => GhostDB.put(key, value),
+            { concurrency: "unbounded" }
+          )
+          expect(results.every((result) => result === "STORED")).toBe(true)
+          expect((yield* topologyNow).dead).toEqual([])
+        })
+        yield* Effect.provide(program, clientOf(servers, options))
+      }),
+    90_000
+  )
+
+  it.scopedLive("2,000 gets of a node that answers 1,000 a second: all are answered, one request each", () =>
+    Effect.gen(function* () {
+      const held: Array<() => void> = []
+      const server = yield* listen(({ command }, socket) => {
+        held.push(() => socket.write(http(answer(command))))
+      })
+      yield* Effect.sync(() => {
+        for (const reply of held.splice(0, 10)) reply()
+      }).pipe(Effect.repeat(Schedule.spaced("10 millis")), Effect.forkScoped)
+      yield* served(server, 2000)
+      expect(getsOf(server)).toBe(2000)
+    })
+  )
+})
+
+describe("a node that closes a connection after so many requests", () => {
+  const limited = (most: number, last: (socket: Net.Socket, body: string) => void) => {
+    const counts = new Map<number, number>()
+    return listen(({ command, connection }, socket) => {
+      const count = (counts.get(connection) ?? 0) + 1
+      counts.set(connection, count)
+      if (count < most) socket.write(http(answer(command)))
+      else if (count === most) last(socket, answer(command))
+    })
+  }
+
+  it.scopedLive("without a word after 100: 1,000 gets are answered", () =>
+    Effect.gen(function* () {
+      const server = yield* limited(100, (socket, body) => void socket.end(http(body)))
+      yield* served(server, 1000)
+      expect(getsOf(server)).toBeLessThan(2000)
+    })
+  )
+
+  it.scopedLive("announced after 10: 500 gets are answered", () =>
+    Effect.gen(function* () {
+      const server = yield* limited(10, (socket, body) => void socket.end(http(body, "Connection: close\r\n")))
+      yield* served(server, 500)
+      expect(getsOf(server)).toBeLessThan(1000)
+    })
+  )
+})
