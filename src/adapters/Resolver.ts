@@ -1,31 +1,40 @@
 /** The cache in front of a `RequestResolver`. */
 
 import type { NonEmptyArray } from "effect/Array"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
+import * as Intent from "../cache/Intent.js"
 import * as Outage from "../cache/Outage.js"
+import * as PerClient from "../cache/PerClient.js"
+import * as StoreKeys from "../cache/StoreKeys.js"
 import type { Expiry } from "../cache/StoreOptions.js"
 import type { Store } from "../GhostDB.js"
 import { GhostDB } from "../GhostDB.js"
-import type { Ttl } from "../model/Ttl.js"
+import type { GhostDBService } from "../model/GhostDBService.js"
+import { Ttl } from "../model/Ttl.js"
 
 /** Where the successes of requests are kept. */
 export interface CachedOptions<
   Req extends Request.Request<unknown, unknown>,
   E extends ParseError,
   R,
-  X extends Expiry
+  X extends Expiry,
+  G = never
 > {
-  readonly store: Store<Request.Request.Success<Req>, E, R, X>
+  readonly store: Store<Request.Request.Success<Req>, E, R, X, G>
   /** The key of a request in the store. Requests with one key are one. */
   readonly key: (request: Req) => string
-  /** Default: the store's. */
+  /** 0: successes are not stored. Default: the store's. */
   readonly ttl?: Ttl | undefined
 }
 
@@ -33,6 +42,9 @@ export interface CachedOptions<
  * A resolver that looks a batch of requests up in a store, asks the given resolver for those that are not there, in one
  * batch, and stores what it succeeds with. Failures are not stored. A request that cannot be looked up, for whatever
  * reason, is asked of the given resolver.
+ *
+ * Requests that fibers make at the same moment are one batch, too, each key once. A request that the given resolver
+ * leaves open is interrupted, as it is without a cache, and no other; where `key` throws, that request dies of it.
  *
  * @example
  * import { Effect, Request, RequestResolver, Schema } from "effect"
@@ -50,55 +62,161 @@ export interface CachedOptions<
  *
  * const program = Effect.forEach([1, 2, 3, 2, 1], nameOf, { batching: true })
  */
-export const cached = <Req extends Request.Request<unknown, unknown>, E extends ParseError, R, X extends Expiry>(
+export const cached = <
+  Req extends Request.Request<unknown, unknown>,
+  E extends ParseError,
+  R,
+  X extends Expiry,
+  G = never
+>(
   self: RequestResolver.RequestResolver<Req>,
-  { key, store, ttl }: CachedOptions<Req, E, R, X>
+  options: CachedOptions<Req, E, R, X, G>
 ): Effect.Effect<RequestResolver.RequestResolver<Req>, never, GhostDB | R> => {
-  type Result = Exit.Exit<Request.Request.Success<Req>, Request.Request.Error<Req>>
-  const resolver = RequestResolver.makeBatched(
-    Effect.fnUntraced(function* (requests: NonEmptyArray<Req>) {
-      const byKey = new Map<string, Array<Req>>()
-      for (const request of requests) {
-        const same = byKey.get(key(request))
-        if (same === undefined) byKey.set(key(request), [request])
-        else same.push(request)
-      }
-      const complete = (key: string, result: Result) =>
-        Effect.forEach(byKey.get(key) ?? [], (request) => Request.completeEffect(request, result), { discard: true })
+  if (options.ttl !== undefined && options.ttl !== 0) Ttl.toMillis(options.ttl)
+  /** The batches that requests can still join, by client. */
+  const open = new WeakMap<GhostDBService, Batch<Req>>()
 
-      const lookups = yield* store.getMany(byKey.keys())
-      const missing: Array<readonly [key: string, request: Req]> = []
-      const unserved = new Set<string>()
-      for (const [key, [first]] of byKey) {
-        const lookup = lookups.get(key)
-        if (lookup !== undefined && Either.isRight(lookup) && Option.isSome(lookup.right)) {
-          yield* complete(key, Exit.succeed(lookup.right.value))
-          continue
-        }
-        if (first !== undefined) missing.push([key, first])
-        if (lookup !== undefined && Either.isLeft(lookup) && lookup.left._tag === "NoMoreServers") {
-          unserved.add(key)
-          yield* Outage.record(yield* GhostDB, lookup.left)
-        }
-      }
-
-      const results = yield* Effect.forEach(
-        missing,
-        ([key, request]) =>
-          Effect.exit(Effect.request(request, self)).pipe(Effect.map((result: Result) => [key, result] as const)),
-        { batching: true }
-      ).pipe(Effect.withRequestCaching(false))
-      const found = results.flatMap(([key, result]) =>
-        Exit.isSuccess(result) && !unserved.has(key) ? [[key, result.value] as const] : []
-      )
-      yield* store.putMany(found, { ttl })
-      yield* Effect.forEach(results, ([key, result]) => complete(key, result), { discard: true })
-    })
+  const resolver = RequestResolver.makeBatched((requests: NonEmptyArray<Req>) =>
+    Effect.flatMap(GhostDB, (db) => answer(db, self, options, open, requests))
   )
-
   return Effect.contextWith((context: Context.Context<GhostDB | R>) =>
     RequestResolver.mapInputContext(resolver, (_: Context.Context<never>) => context)
       // Equal for all requests of one traversal, which makes a batch of them.
       .identified("effect-ghostdb/cached", resolver, Context.get(context, GhostDB))
   )
 }
+
+type Result<Req extends Request.Request<unknown, unknown>> = Exit.Exit<
+  Request.Request.Success<Req>,
+  Request.Request.Error<Req>
+>
+
+const complete = <Req extends Request.Request<unknown, unknown>>(request: Req, exit: Result<Req>) =>
+  // One type, which the compiler does not see while the request's is not known.
+  Request.complete(request, exit as Request.Request.Result<Req>)
+
+/** Requests that go to the cluster, and to the resolver, together. */
+interface Batch<Req extends Request.Request<unknown, unknown>> {
+  readonly byKey: Map<string, { readonly request: Req; readonly result: Deferred.Deferred<Result<Req>> }>
+  waiting: number
+  fiber: Fiber.Fiber<unknown> | undefined
+}
+
+/** Puts requests into a batch, and completes them when it has their results. */
+const answer = <Req extends Request.Request<unknown, unknown>, E extends ParseError, R, X extends Expiry, G>(
+  db: GhostDBService,
+  self: RequestResolver.RequestResolver<Req>,
+  options: CachedOptions<Req, E, R, X, G>,
+  open: WeakMap<GhostDBService, Batch<Req>>,
+  requests: ReadonlyArray<Req>
+): Effect.Effect<void, never, GhostDB | R> =>
+  Effect.gen(function* () {
+    const joined = open.get(db)
+    const batch: Batch<Req> = joined ?? { byKey: new Map(), waiting: 0, fiber: undefined }
+    const waiting: Array<readonly [request: Req, result: Deferred.Deferred<Result<Req>>]> = []
+    for (const request of requests) {
+      const key = Either.try({ try: () => options.key(request), catch: (error) => error })
+      if (Either.isLeft(key)) {
+        yield* complete(request, Exit.die(key.left))
+        continue
+      }
+      const known = batch.byKey.get(key.right) ?? { request, result: Deferred.unsafeMake<Result<Req>>(FiberId.none) }
+      batch.byKey.set(key.right, known)
+      waiting.push([request, known.result])
+    }
+    if (waiting.length === 0) return
+    batch.waiting++
+    if (joined === undefined) {
+      open.set(db, batch)
+      batch.fiber = yield* PerClient.of(db).fork(
+        // Fibers that have begun at the same time get to join.
+        Effect.zipRight(
+          Effect.yieldNow(),
+          Effect.suspend(() => {
+            open.delete(db)
+            return resolve(db, self, options, batch)
+          })
+        ).pipe(Effect.onExit((exit) => settle(batch, exit)))
+      )
+    }
+    yield* Effect.forEach(
+      waiting,
+      ([request, result]) => Effect.flatMap(Deferred.await(result), (exit) => complete(request, exit)),
+      { discard: true }
+    ).pipe(
+      Effect.ensuring(
+        Effect.suspend(() => {
+          batch.waiting--
+          if (batch.waiting > 0 || batch.fiber === undefined) return Effect.void
+          if (open.get(db) === batch) open.delete(db)
+          return Fiber.interruptFork(batch.fiber)
+        })
+      )
+    )
+  })
+
+/** Nobody waits forever: what a batch has not answered ends as the batch does. */
+const settle = <Req extends Request.Request<unknown, unknown>>(batch: Batch<Req>, exit: Exit.Exit<unknown>) =>
+  Effect.sync(() => {
+    const otherwise: Result<Req> = Exit.isFailure(exit) ? Exit.failCause(exit.cause) : Exit.interrupt(FiberId.none)
+    for (const { result } of batch.byKey.values()) Deferred.unsafeDone(result, Exit.succeed(otherwise))
+  })
+
+/** Looks the requests of a batch up, asks the resolver for those that are not there, and stores its successes. */
+const resolve = <Req extends Request.Request<unknown, unknown>, E extends ParseError, R, X extends Expiry, G>(
+  db: GhostDBService,
+  self: RequestResolver.RequestResolver<Req>,
+  { store, ttl }: CachedOptions<Req, E, R, X, G>,
+  batch: Batch<Req>
+): Effect.Effect<void, never, GhostDB | R> =>
+  Effect.gen(function* () {
+    const { calls } = PerClient.of(db)
+    const finish = (key: string, exit: Result<Req>) => {
+      const known = batch.byKey.get(key)
+      if (known !== undefined) Deferred.unsafeDone(known.result, Exit.succeed(exit))
+    }
+    const lookups = yield* store.getMany(batch.byKey.keys())
+    const missing: Array<readonly [key: string, request: Req]> = []
+    const unserved = new Set<string>()
+    for (const [key, { request }] of batch.byKey) {
+      const lookup = lookups.get(key)
+      if (lookup !== undefined && Either.isRight(lookup) && Option.isSome(lookup.right)) {
+        finish(key, Exit.succeed(lookup.right.value))
+        continue
+      }
+      missing.push([key, request])
+      if (lookup !== undefined && Either.isLeft(lookup) && Outage.isOutage(lookup.left)) {
+        unserved.add(key)
+        yield* Outage.record(db, lookup.left)
+      }
+    }
+    const begun = new Map(missing.map(([key]) => [key, calls.begin(StoreKeys.keyOf(store, key))]))
+    yield* Effect.gen(function* () {
+      const results = yield* Effect.forEach(
+        missing,
+        ([key, request]) =>
+          Effect.exit(Effect.request(request, self)).pipe(Effect.map((result: Result<Req>) => [key, result] as const)),
+        // Effect does not interrupt the resolver of a traversal that is batched: a single request is not.
+        { batching: missing.length > 1 }
+      ).pipe(Effect.withRequestCaching(false))
+      const found = results.flatMap(([key, result]) =>
+        ttl !== 0 && Exit.isSuccess(result) && !unserved.has(key) && begun.get(key)?.detached !== true
+          ? [[key, result.value] as const]
+          : []
+      )
+      yield* Intent.run({ storing: true }, store.putMany(found, { ttl })).pipe(
+        Effect.catchAllCause((cause) =>
+          Cause.isInterruptedOnly(cause)
+            ? Effect.failCause(cause)
+            : Outage.recordNotStored(db, found[0]?.[0] ?? "", cause)
+        )
+      )
+      for (const [key, result] of results) finish(key, result)
+    }).pipe(
+      Effect.ensuring(
+        Effect.sync(() => {
+          for (const call of begun.values()) calls.end(call)
+        })
+      )
+    )
+  })

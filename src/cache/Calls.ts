@@ -186,6 +186,16 @@ export class Calls {
     })
   }
 
+  /** A call that nobody joins: it tells whether its key is written meanwhile. `end` must follow. */
+  begin(key: string): Call {
+    return this.#add(key, "begun", Number.NEGATIVE_INFINITY, true)
+  }
+
+  /** The end of {@link begin}. */
+  end(call: Call): void {
+    this.#remove(call)
+  }
+
   /**
    * The user is about to write a key: what is under way for it is detached. The effect, if any, waits for a result that
    * is being stored at this moment, which is older.

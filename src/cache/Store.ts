@@ -19,6 +19,7 @@ import * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
 import * as Stamps from "./Stamps.js"
 import * as StoredEntry from "./StoredEntry.js"
+import * as StoreKeys from "./StoreKeys.js"
 import type {
   CallDecodeError,
   DecodeError,
@@ -245,7 +246,7 @@ export const make = <
       })
     })
 
-  return {
+  const store: StoreOf<Self, A, DecodeError<D>, R | FR, X, F | OutageError<O> | TimeoutError<H>> = {
     get,
     put,
     add,
@@ -272,6 +273,7 @@ export const make = <
     ),
     request: StoreRequests.make(tag, getMany)
   }
+  return StoreKeys.carry(store, keyOf)
 }
 
 /** The options of a call over those of its store; what is undefined is not said. */
