@@ -14,7 +14,7 @@ const temporaryFolder = Effect.acquireRelease(
   (path) => Effect.sync(() => rmSync(path, { recursive: true }))
 )
 
-/** README's programs as JavaScript, which share what they load of this package: much faster to start than by `tsx`. */
+/** The programs as JavaScript, which share what they load of this package: much faster to start than by `tsx`. */
 const programs = Effect.promise(async () => {
   const written = write("docs-run", snippets.readme())
   const outdir = join(root, "build", "docs-run", "js")
@@ -49,7 +49,7 @@ const problemOf = (file: string, cwd: string, nodes: ReadonlyArray<string>) =>
     )
   )
 
-it.scopedLive("every program of README runs, and ends by itself", () =>
+it.scopedLive("every program of the documents runs, and ends by itself", () =>
   Effect.gen(function* () {
     const servers = yield* NodeServer.cluster({ nodes: 3 })
     const nodes = servers.map(({ address }) => address)

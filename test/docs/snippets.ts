@@ -1,4 +1,4 @@
-/** The code in the documentation: TypeScript blocks of README and the examples of doc comments. */
+/** The code in the documentation: TypeScript blocks of the documents and the examples of doc comments. */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -14,13 +14,17 @@ export interface Snippet {
 
 const lineOf = (text: string, index: number) => text.slice(0, index).split("\n").length
 
-const readme = (): ReadonlyArray<Snippet> => {
-  const text = readFileSync(join(root, "README.md"), "utf8")
-  return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => ({
-    source: `README.md:${lineOf(text, match.index) + 1}`,
-    code: match[1] ?? ""
-  }))
-}
+/** The documents whose programs are type-checked and run, README first. */
+const documents = ["README.md", "src/adapters/README.md"]
+
+const readme = (): ReadonlyArray<Snippet> =>
+  documents.flatMap((document) => {
+    const text = readFileSync(join(root, document), "utf8")
+    return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => ({
+      source: `${document}:${lineOf(text, match.index) + 1}`,
+      code: match[1] ?? ""
+    }))
+  })
 
 const sources = () =>
   readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
@@ -36,7 +40,7 @@ const comments = (): ReadonlyArray<Snippet> =>
     }))
   })
 
-/** Every README block, and every example of a doc comment. */
+/** Every block of the documents, and every example of a doc comment. */
 export const snippets = { readme, comments }
 
 /** Writes snippets as modules into a folder of their own below the project, so that they resolve what it does. */
