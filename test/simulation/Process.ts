@@ -14,12 +14,25 @@ import * as Logger from "effect/Logger"
 import * as EffectRandom from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import * as Supervisor from "effect/Supervisor"
+import * as Tracer from "effect/Tracer"
 import { type Event, type Phase, phase, type VirtualTime } from "./VirtualTime.js"
 
 /** The wall clock's time when a world begins. */
 export const epoch = 1_800_000_000_000
 
 const longestTimer = 2 ** 31 - 1
+
+/** What a process is made with. */
+export interface ProcessOptions {
+  readonly name: string
+  readonly time: VirtualTime
+  /** Of its random numbers. */
+  readonly seed: string
+  /** Called before anything runs in it. */
+  readonly enter: (process: Process) => void
+  readonly log: ((line: string) => void) | undefined
+  readonly tracer: Tracer.Tracer | undefined
+}
 
 /** A process: what happens in it goes through its event loop. */
 export class Process {
@@ -36,20 +49,21 @@ export class Process {
   private readonly supervisor = Supervisor.unsafeTrack()
   private readonly runtime: Runtime.Runtime<never>
 
-  constructor(
-    readonly name: string,
-    private readonly time: VirtualTime,
-    seed: string,
-    /** Called before anything runs in it. */
-    private readonly enter: (process: Process) => void,
-    log: ((line: string) => void) | undefined
-  ) {
+  readonly name: string
+  private readonly time: VirtualTime
+  private readonly enter: (process: Process) => void
+
+  constructor({ enter, log, name, seed, time, tracer }: ProcessOptions) {
+    this.name = name
+    this.time = time
+    this.enter = enter
     const logger = Logger.make(({ annotations, logLevel, message }) =>
       log?.(`${logLevel.label} ${String(message)} ${JSON.stringify(Object.fromEntries(annotations))}`)
     )
     const services = DefaultServices.liveServices.pipe(
       Context.add(Clock.Clock, this.clock()),
-      Context.add(EffectRandom.Random, EffectRandom.make(seed))
+      Context.add(EffectRandom.Random, EffectRandom.make(seed)),
+      (services) => (tracer === undefined ? services : Context.add(services, Tracer.Tracer, tracer))
     )
     this.runtime = Runtime.defaultRuntime.pipe(
       Runtime.setFiberRef(DefaultServices.currentServices, services),

@@ -12,6 +12,9 @@ export interface ClientPlan {
   readonly failureThreshold: number
   readonly revive: number
   readonly connections: number
+  readonly pipelining: number
+  /** Whether a tracer is installed: commands then go another way. */
+  readonly traced: boolean
   readonly onRevival: "keep" | "flush"
   readonly nearCache: { readonly capacity: number; readonly ttl: number } | undefined
 }
@@ -136,6 +139,8 @@ const clientPlans = (random: Random.Random): ReadonlyArray<ClientPlan> =>
       failureThreshold: random.pick([1, 3, 3, 5]),
       revive: random.pick([300, 1000, 2000]),
       connections: random.pick([1, 1, 1, 2]),
+      pipelining: random.pick([1, 8, 256]),
+      traced: random.chance(0.3),
       onRevival: random.pick(["keep", "keep", "flush"]),
       nearCache: random.chance(0.2) ? { capacity: random.int(1, 4), ttl: random.pick([100, 1000]) } : undefined
     }

@@ -98,7 +98,9 @@ export class ServerConnection {
       this.requests.push({ command, body: this.bytes.toString("utf8", end + 4, total), bytes: total })
       this.bytes = this.bytes.subarray(total)
     }
-    this.node.mostPipelined = Math.max(this.node.mostPipelined, this.requests.length)
+    const { name } = this.socket.process
+    const { mostPipelined } = this.node
+    mostPipelined.set(name, Math.max(mostPipelined.get(name) ?? 0, this.requests.length))
     this.node.work()
   }
 
@@ -133,8 +135,8 @@ export class SimulatedNode {
   /** How long one request takes, in milliseconds. */
   serviceTime = 0.02
   behaviour = behaves
-  /** The most requests of a connection that were in the node at a time. */
-  mostPipelined = 0
+  /** The most requests of a connection that were in the node at a time, by process. */
+  readonly mostPipelined = new Map<string, number>()
   /** When it has lost what it held. */
   readonly lostMemoryAt: Array<number> = []
   private readonly connections = new Set<ServerConnection>()

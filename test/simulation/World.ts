@@ -15,6 +15,7 @@ import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
 import {
   Client,
   GhostDB,
@@ -81,6 +82,8 @@ export interface History {
   readonly runs: ReadonlyArray<Run>
   readonly views: ReadonlyMap<string, ReadonlyArray<View>>
   readonly processes: ReadonlyMap<string, Process>
+  /** How many attempts on a key the spans of a traced client tell of. */
+  readonly attempts: ReadonlyMap<string, ReadonlyMap<string, number>>
   readonly nodes: ReadonlyMap<string, SimulatedNode>
   /** When each client was closed or killed. */
   readonly ends: ReadonlyMap<string, number>
@@ -109,11 +112,42 @@ export class RunFailed {
   readonly _tag = "RunFailed"
 }
 
+/** A tracer whose spans count attempts by the key of their command. */
+const attemptCounter = (attempts: Map<string, number>): Tracer.Tracer =>
+  Tracer.make({
+    context: (run) => run(),
+    span: (name, parent, context, links, startTime, kind) => {
+      const attributes = new Map<string, unknown>()
+      return {
+        _tag: "Span",
+        name,
+        spanId: name,
+        traceId: name,
+        parent,
+        context,
+        status: { _tag: "Started", startTime },
+        attributes,
+        links,
+        sampled: true,
+        kind,
+        end: () => {},
+        attribute: (key, value) => void attributes.set(key, value),
+        event: (event) => {
+          const key = String(attributes.get("ghostdb.key"))
+          if (event === "attempt") attempts.set(key, (attempts.get(key) ?? 0) + 1)
+        },
+        addLinks: () => {}
+      }
+    }
+  })
+
 /** A client of the world, from its layer's building to its closing. */
 class Member {
   readonly process: Process
   readonly changes: Queue.Queue<ReadonlyArray<string>>
   readonly views: Array<View> = []
+  /** How many attempts the spans tell of, by key; of traced clients only. */
+  readonly attempts = new Map<string, number>()
   endedAt: number | undefined
   private readonly scope = Effect.runSync(Scope.make())
   private service: GhostDBService | undefined
@@ -125,7 +159,14 @@ class Member {
   ) {
     const { scenario, time, trace } = world
     const log = world.tracing ? (line: string) => trace(plan.name, () => line) : undefined
-    this.process = new Process(plan.name, time, `${scenario.seed}:${plan.name}`, world.enter, log)
+    this.process = new Process({
+      name: plan.name,
+      time,
+      seed: `${scenario.seed}:${plan.name}`,
+      enter: world.enter,
+      log,
+      tracer: plan.traced ? attemptCounter(this.attempts) : undefined
+    })
     this.changes = Effect.runSync(Queue.unbounded<ReadonlyArray<string>>())
   }
 
@@ -140,6 +181,8 @@ class Member {
       deadline: plan.deadline,
       failureThreshold: plan.failureThreshold,
       connections: plan.connections,
+      pipelining: plan.pipelining,
+      keysInSpans: true,
       onRevival: plan.onRevival,
       metrics: false,
       revive
@@ -621,6 +664,7 @@ export const run = (scenario: Scenario, options: { readonly trace?: boolean } = 
     runs: world.runs,
     views: new Map(members.map(({ plan, views }) => [plan.name, views])),
     processes: new Map(members.map(({ plan, process }) => [plan.name, process])),
+    attempts: new Map(members.map(({ attempts, plan }) => [plan.name, attempts])),
     nodes: world.nodes,
     ends: new Map(members.map(({ endedAt, plan }) => [plan.name, endedAt ?? scenario.closedAt])),
     remains: world.remains,

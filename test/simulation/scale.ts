@@ -92,7 +92,14 @@ class Scale {
   /** Starts all clients at once. */
   start(until: number): void {
     for (let i = 0; i < this.size.clients; i++) {
-      const process = new Process(`client-${i}`, this.time, `scale:${i}`, this.enter, undefined)
+      const process = new Process({
+        name: `client-${i}`,
+        time: this.time,
+        seed: `scale:${i}`,
+        enter: this.enter,
+        log: undefined,
+        tracer: undefined
+      })
       const changes = Effect.runSync(Queue.unbounded<ReadonlyArray<string>>())
       const connected = new Set<string>()
       this.members.push({ process, changes, connected })

@@ -113,3 +113,11 @@ export const noNodeIsForgotten: Invariant = (history) =>
       ? []
       : [`${name} ends with ${live.length} live and ${dead.length} dead nodes of ${history.scenario.nodes.length}`]
   })
+
+/** A node never has more requests of a connection at a time than `pipelining` allows. */
+export const whatIsInFlightIsBounded: Invariant = (history) =>
+  [...history.nodes].flatMap(([address, { mostPipelined }]) =>
+    [...mostPipelined]
+      .filter(([client, most]) => most > planOf(history, client).pipelining)
+      .map(([client, most]) => `${address} had ${most} requests of ${client} at a time`)
+  )

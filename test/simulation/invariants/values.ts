@@ -126,6 +126,21 @@ export const addStoresAtMostOncePerAcknowledgment: Invariant = (history) => {
   })
 }
 
+/** What a node carries out for a command is an attempt that its span tells of: nothing is repeated without a word. */
+export const nothingIsSentWithoutAnAttempt: Invariant = (history) =>
+  [...history.attempts].flatMap(([client, attempts]) => {
+    if (history.scenario.clients.every(({ name, traced }) => name !== client || !traced)) return []
+    const sent = new Map<string, number>()
+    for (const { command, key, process } of history.executions) {
+      if (command !== "add" || process !== client || key?.startsWith("fresh-") !== true) continue
+      sent.set(key, (sent.get(key) ?? 0) + 1)
+    }
+    return [...sent].flatMap(([key, times]) => {
+      const told = attempts.get(key) ?? 0
+      return times > told ? [`${client}: the add of ${key} was carried out ${times} times in ${told} attempts`] : []
+    })
+  })
+
 /** A key that nobody else touches: where none of its requests failed, an add stores. */
 export const anAddOfANewKeyIsSentOnce: Invariant = (history) => {
   const all = troubles(history.scenario)
