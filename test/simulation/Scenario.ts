@@ -60,7 +60,13 @@ export type Fault = { readonly at: number; readonly until: number } & (
   | { readonly _tag: "frozen"; readonly node: string }
   | { readonly _tag: "slow"; readonly node: string; readonly latency: number }
   | { readonly _tag: "paced"; readonly node: string; readonly serviceTime: number }
-  | { readonly _tag: "garbage"; readonly node: string; readonly form: Garbage }
+  | {
+      readonly _tag: "garbage"
+      readonly node: string
+      readonly form: Garbage
+      /** The one command that is answered so; all of them where it is absent. */
+      readonly only?: "put"
+    }
   | { readonly _tag: "closing"; readonly node: string; readonly replies: number; readonly announced: boolean }
   | { readonly _tag: "reset"; readonly node: string }
   | { readonly _tag: "upgraded"; readonly node: string; readonly dialect: Dialect }
@@ -235,6 +241,7 @@ const onNode = (random: Random.Random, node: string, dialect: Dialect, at: numbe
         form: random.pick<Garbage>(["bad gateway", "no HTTP", "two documents", "empty", "foreign JSON"])
       })
     ],
+    [2, () => ({ ...time, _tag: "garbage", form: "bad gateway", only: "put" })],
     [2, () => ({ ...time, _tag: "closing", replies: random.int(1, 10), announced: random.chance(0.7) })],
     [2, () => ({ ...time, _tag: "reset" })],
     [dialect === "raft" ? 0 : 1, () => ({ ...time, _tag: "upgraded", dialect: dialect === "v1" ? "v2" : "v1" })]

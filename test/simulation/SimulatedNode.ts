@@ -28,7 +28,7 @@ export type Garbage = "bad gateway" | "no HTTP" | "two documents" | "empty" | "f
 
 /** How a node behaves now. */
 export interface Behaviour {
-  readonly garbage: Garbage | undefined
+  readonly garbage: { readonly form: Garbage; readonly only?: string } | undefined
   /** Closes each connection after that many replies, with or without a word. */
   readonly closesAfter: { readonly replies: number; readonly announced: boolean } | undefined
 }
@@ -248,9 +248,9 @@ export class SimulatedNode {
     if (request === undefined) return
     connection.socket.consumed(request.bytes)
     const { body, command } = request
-    const form = this.behaviour.garbage
-    if (form !== undefined) {
-      this.send(connection, garbage(form))
+    const bad = this.behaviour.garbage
+    if (bad !== undefined && (bad.only === undefined || bad.only === command)) {
+      this.send(connection, garbage(bad.form))
       return
     }
     const { Key: key, Value: value } = read(body)

@@ -547,7 +547,7 @@ class World {
           node.serviceTime -= fault.serviceTime
         }
       case "garbage":
-        node.behave({ garbage: fault.form })
+        node.behave({ garbage: fault })
         return () => node.behave({ garbage: undefined })
       case "closing":
         node.behave({ closesAfter: fault })

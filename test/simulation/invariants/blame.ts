@@ -2,7 +2,7 @@
 import { type FailureReason, KeyError, NoMoreServers } from "effect-ghostdb"
 import { revivalTakes } from "../Scenario.js"
 import { isTroubled, troubles } from "../Troubles.js"
-import { RunFailed } from "../World.js"
+import { type History, RunFailed } from "../World.js"
 import { type Invariant, line, memory, planOf } from "./common.js"
 
 export const errorsAreTyped: Invariant = ({ entries }) =>
@@ -67,3 +67,62 @@ export const aNodeIsCalledDeadOnlyForAReasonThatTheWorldHad: Invariant = (histor
     })
   })
 }
+
+/** Faults that leave pings alone: a node that has these only is dead of commands that failed one after the other. */
+const sparePings: ReadonlyArray<string> = ["reset", "closing", "put"]
+
+/** A command that succeeds clears the failures before it: less than `failureThreshold` since then kill no node. */
+export const aSuccessClearsTheFailuresBeforeIt: Invariant = (history) =>
+  [...history.views].flatMap(([client, views]) => {
+    const { failureThreshold } = planOf(history, client)
+    return views.flatMap(({ time, topology }, i) =>
+      topology.dead
+        .filter(({ node }) => views[i - 1]?.topology.live.some((live) => live.node === node) === true)
+        .filter(({ node }) => hasSparedPings(history, client, node))
+        .flatMap(({ failure, node }) => {
+          const since = lastSuccess(history, client, node, time)
+          if (since === undefined) return []
+          // The one that killed it went on elsewhere, and may have succeeded there.
+          const failed = 1 + failuresOn(history, client, since, time)
+          return failed >= failureThreshold
+            ? []
+            : [
+                `${client} at ${time.toFixed(1)}: ${node} dead by ${failure.reason} after ${failed} failures since ${since.toFixed(1)}`
+              ]
+        })
+    )
+  })
+
+const hasSparedPings = ({ scenario }: History, client: string, node: string): boolean =>
+  scenario.faults.every((fault) => {
+    if (fault._tag === "nodes file" || fault._tag === "stalled") return false
+    if (!("node" in fault) || fault.node !== node || ("client" in fault && fault.client !== client)) return true
+    return sparePings.includes(fault._tag) || (fault._tag === "garbage" && fault.only !== undefined)
+  })
+
+/** When a command of the client last ended well that the node had carried out. */
+const lastSuccess = (history: History, client: string, node: string, before: number): number | undefined =>
+  history.entries.reduce<number | undefined>((latest, { began, ended, operation, outcome }) => {
+    if (operation.client !== client || outcome?._tag !== "ok" || ended === undefined || ended >= before) return latest
+    const { command } = operation
+    if (!("key" in command) || command._tag === "getOrElse" || ended < (latest ?? 0)) return latest
+    const isDone = history.executions.some(
+      (done) =>
+        done.process === client &&
+        done.node === node &&
+        done.key === command.key &&
+        done.time >= began &&
+        done.time <= ended
+    )
+    return isDone ? ended : latest
+  }, undefined)
+
+/** Every command that ended badly since then, or was still under way, may have failed on the node. */
+const failuresOn = (history: History, client: string, since: number, until: number): number =>
+  history.entries.filter(
+    ({ began, ended, operation, outcome }) =>
+      operation.client === client &&
+      began <= until &&
+      (ended ?? until) >= since &&
+      (outcome?._tag !== "ok" || (ended ?? until) > until)
+  ).length

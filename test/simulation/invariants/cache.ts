@@ -28,8 +28,8 @@ const isDetached = ({ entries }: History, run: Run): boolean =>
   entries.some(
     (entry) =>
       entry.operation.client === run.client &&
-      keyOf(entry) === run.key &&
-      entry.operation.command._tag === "delete" &&
+      (entry.operation.command._tag === "flush" ||
+        (entry.operation.command._tag === "delete" && keyOf(entry) === run.key)) &&
       (entry.ended ?? Number.POSITIVE_INFINITY) >= run.began - memory &&
       entry.began <= (run.ended ?? Number.POSITIVE_INFINITY)
   )
@@ -129,4 +129,18 @@ export const anExpiredTagEndsItsValues: Invariant = (history) => {
       .filter((stamp) => run.began + 2 < stamp.began && (stamp.ended ?? Number.POSITIVE_INFINITY) < entry.began)
       .map((stamp) => `${line(entry)}, computed at ${run.began.toFixed(1)}, before ${line(stamp)}`)
   })
+}
+
+/** Where nothing is wrong, a lock that was taken is given back, although its callers have gone. */
+export const aLockIsGivenBack: Invariant = (history) => {
+  if (!isUneventful(history)) return []
+  const locks = history.executions.filter(({ key }) => key?.includes("lock") === true)
+  return locks
+    .filter(
+      ({ command, message, time }) => command === "add" && message === "STORED" && time < history.scenario.healedAt
+    )
+    .filter(
+      (taken) => !locks.some(({ command, key, time }) => command === "delete" && key === taken.key && time > taken.time)
+    )
+    .map(({ key, process, time }) => `${process} took ${key} at ${time.toFixed(1)}, and it was never deleted`)
 }
