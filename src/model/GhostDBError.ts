@@ -56,17 +56,22 @@ export type Fault = Omit<NodeFailure, "node">
 
 /**
  * No node served the command. `failures` has an entry for each node tried, in the order of the attempts; it is empty
- * where the command's deadline passed before any was.
+ * where the command's deadline passed before any was. The message tells a client that could not send from nodes that did
+ * not answer.
  */
 export class NoMoreServers extends Schema.TaggedError<NoMoreServers>("effect-ghostdb/NoMoreServers")("NoMoreServers", {
   failures: Schema.Array(NodeFailure)
 }) {
   override get message(): string {
-    return this.failures.length === 0
-      ? "no GhostDB node served the command: none could be tried"
-      : `no GhostDB node served the command: ${this.failures
-          .map(({ detail, node, reason }) => `${node} ${reason}${detail === "" ? "" : ` (${detail})`}`)
-          .join("; ")}`
+    const { failures } = this
+    if (failures.length === 0) return "no GhostDB node served the command: none could be tried"
+    // Nothing was sent: the nodes may be well.
+    const what = failures.every(({ reason }) => reason === "QueueTimeout" || reason === "Overloaded")
+      ? "this client could not send the GhostDB command in time"
+      : "no GhostDB node served the command"
+    return `${what}: ${failures
+      .map(({ detail, node, reason }) => `${node} ${reason}${detail === "" ? "" : ` (${detail})`}`)
+      .join("; ")}`
   }
 }
 

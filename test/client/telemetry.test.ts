@@ -44,7 +44,7 @@ const recording = () => {
   return { spans, layer: Layer.setTracer(tracer) }
 }
 
-const cluster = (client: Omit<GhostDBOptions, "requireLive"> = {}) => TestCluster.layer({ nodes: 3, client })
+const cluster = (client: GhostDBOptions = {}) => TestCluster.layer({ nodes: 3, client })
 
 describe("spans", () => {
   it.effect("a command has one, with an event for each attempt, and never its key or value", () => {

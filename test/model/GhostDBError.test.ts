@@ -85,6 +85,18 @@ describe("NoMoreServers", () => {
     })
   }
 
+  it("says where this client was too slow, and not the nodes", () => {
+    const slow = { node: "10.0.0.1", reason: "QueueTimeout", detail: "waited 5000 ms" } as const
+    const overloaded = { node: "10.0.0.2", reason: "Overloaded", detail: "EMFILE" } as const
+    strictEqual(
+      new NoMoreServers({ failures: [slow, overloaded] }).message,
+      "this client could not send the GhostDB command in time: 10.0.0.1 QueueTimeout (waited 5000 ms); 10.0.0.2 Overloaded (EMFILE)"
+    )
+    assertTrue(
+      new NoMoreServers({ failures: [refused, slow] }).message.startsWith("no GhostDB node served the command: ")
+    )
+  })
+
   it("tells the failures in the order of the attempts", () => {
     const { message } = new NoMoreServers({ failures: [reset, refused] })
     assertTrue(message.indexOf(reset.node) < message.indexOf(refused.node))

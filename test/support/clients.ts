@@ -12,7 +12,7 @@ import {
 /** A client of the servers given, over the socket transport unless another is. */
 export const clientOf = (
   servers: ReadonlyArray<NodeServer.NodeServer>,
-  options: Omit<GhostDBOptions, "requireLive"> = {},
+  options: GhostDBOptions = {},
   transport: Layer.Layer<Transport.Transport> = SocketTransport.layer
 ) =>
   Client.layer({ ...options, nodes: servers.map(({ address }) => address) }).pipe(Layer.provide(transport), Layer.orDie)
@@ -20,7 +20,7 @@ export const clientOf = (
 /** A client of three embedded nodes of its own. */
 export const embeddedLayer = (
   nodes: NodeServer.NodeServerClusterOptions,
-  options?: Omit<GhostDBOptions, "requireLive">,
+  options?: GhostDBOptions,
   transport?: Layer.Layer<Transport.Transport>
 ): Layer.Layer<GhostDB> =>
   NodeServer.cluster(nodes).pipe(
