@@ -25,14 +25,15 @@ export interface Handshake {
 export const make = Effect.fnUntraced(function* (
   ref: StateRef,
   connections: Connections,
-  { attemptTimeout, dialect: configured }: Settings
+  { attemptTimeout, deadline: commandDeadline, dialect: configured }: Settings
 ): Effect.fn.Return<Handshake, never, Scope.Scope> {
   const pings = yield* Shared.make<Dialect, Fault>({
     work: (node, endsAt) =>
       Effect.mapError(request(connections, node, Dialects.ping, endsAt), (fault) =>
         fault.reason === "Deadline" ? silent(attemptTimeout) : fault
       ),
-    timeout: attemptTimeout * patience,
+    // The transport ends the attempt, by its own clock: this one runs while the process is blocked as well.
+    timeout: Math.max(attemptTimeout * patience, commandDeadline),
     timedOut: Exit.fail(silent(attemptTimeout)),
     late: Exit.fail({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
     closed: Exit.fail({ reason: "Reset", detail: "the connection was closed by the client" })

@@ -11,7 +11,7 @@ import * as Schema from "effect/Schema"
  * - `Reset`: the connection broke before the whole reply was there.
  * - `AttemptTimeout`: no whole reply within `attemptTimeout`.
  * - `BadReply`: a reply that is no answer to the command: not the dialect's JSON, two documents, an HTTP status other
- *   than 200, malformed HTTP, or more than `maxReplyBytes`.
+ *   than 200, or malformed HTTP.
  * - `NotLeader`: the node is a follower of a raft cluster, or the cluster has no leader now.
  * - `Deadline`: the command's `deadline` passed while this node was being tried.
  * - `ReplyTooLarge`: a reply of more than `maxReplyBytes`.

@@ -20,8 +20,8 @@ export type TransportSettings = Pick<
 /** The connections of one client to its nodes, made when they are first needed. */
 export interface Connections {
   /**
-   * Posts a JSON document to `/<command>` on a node and waits for the whole reply, for `attemptTimeout` at most. `node` is
-   * an address as a nodes file holds it.
+   * Posts a JSON document to `/<command>` on a node and waits for the whole reply, for `attemptTimeout` at most from when
+   * it was written, or since there was progress on its connection. `node` is an address as a nodes file holds it.
    *
    * It ends at `deadline` at the latest, without an interruption: milliseconds of the monotonic clock
    * (`Clock.currentTimeNanos`). Without one, only the attempt is bounded. Interrupting it disturbs no other request on
