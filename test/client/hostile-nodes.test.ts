@@ -14,7 +14,7 @@ import {
 } from "../support/scene.js"
 
 interface Expected {
-  readonly class: "ok" | "down" | "doubtful" | "too large"
+  readonly class: "ok" | "down" | "suspect" | "too large"
   readonly reason?: FailureReason
   /** Part of the failure's detail. */
   readonly detail?: string
@@ -27,17 +27,17 @@ interface Expected {
 }
 
 const ok: Expected = { class: "ok", pings: "live", pipelined: true, stays: true }
-const doubtful = (reason: FailureReason, detail: string): Expected => ({
-  class: "doubtful",
+const suspect = (reason: FailureReason, detail: string): Expected => ({
+  class: "suspect",
   reason,
   detail,
   pings: "dead",
   pipelined: false,
   stays: false
 })
-const bad = (detail: string) => doubtful("BadReply", detail)
-const reset = (detail: string) => doubtful("Reset", detail)
-const timeout = doubtful("AttemptTimeout", `no reply in ${attemptTimeout} ms`)
+const bad = (detail: string) => suspect("BadReply", detail)
+const reset = (detail: string) => suspect("Reset", detail)
+const timeout = suspect("AttemptTimeout", `no reply in ${attemptTimeout} ms`)
 /** Nothing is held against the node. */
 const tooLarge: Expected = {
   ...bad(`a reply of more than ${maxReplyBytes} bytes`),
@@ -48,7 +48,7 @@ const tooLarge: Expected = {
 
 const expectations: { readonly [what in "refuses" | HostileServer.Hostility]: Expected } = {
   "answers as it should": ok,
-  refuses: { ...doubtful("Refused", "ECONNREFUSED"), class: "down" },
+  refuses: { ...suspect("Refused", "ECONNREFUSED"), class: "down" },
   "accepts and never answers": timeout,
   "answers after the timeout": timeout,
   "closes without an answer": reset("closed"),
@@ -146,7 +146,7 @@ const observe = Effect.fnUntraced(function* (hostile: Node, key: string) {
     onRight: () => death
   })
   if (Either.isRight(answer)) assert.deepStrictEqual(answer.right, live ? Option.some(key) : Option.none())
-  const failureClass = failures[0]?.reason === "ReplyTooLarge" ? ("too large" as const) : ("doubtful" as const)
+  const failureClass = failures[0]?.reason === "ReplyTooLarge" ? ("too large" as const) : ("suspect" as const)
   return {
     failure: failures[0],
     node: live ? ("live" as const) : ("dead" as const),
