@@ -12,14 +12,14 @@ import * as LogLevel from "effect/LogLevel"
 import type { Environment } from "./define.js"
 import { flush, leader, metrics, ping, ring, size } from "./definitions/cluster.js"
 import { add, get, put, remove } from "./definitions/keys.js"
-import { bench, serve, top } from "./definitions/live.js"
+import { bench, serve, top, ui } from "./definitions/live.js"
 import { exitCodes, outcome, UsageError } from "./exit.js"
 import { type Request, read } from "./line/arguments.js"
 import * as help from "./line/help.js"
 import { escapeControls, hasColour, outputPaint, print, printNote } from "./terminal/output.js"
 import { Standard } from "./terminal/Standard.js"
 
-const definitions = [get, put, add, remove, flush, ping, size, metrics, ring, leader, top, serve, bench] as const
+const definitions = [get, put, add, remove, flush, ping, size, metrics, ring, leader, top, ui, serve, bench] as const
 
 const tree = Command.make("ghostdb").pipe(
   Command.withDescription("Looks at a GhostDB cluster, and drives it."),
@@ -35,6 +35,7 @@ const tree = Command.make("ghostdb").pipe(
     ring.command,
     leader.command,
     top.command,
+    ui.command,
     serve.command,
     bench.command
   ])

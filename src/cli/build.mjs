@@ -28,6 +28,26 @@ const { metafile } = await build({
 
 copyFileSync(join(root, "src", "cli", "grafana-dashboard.json"), join(outdir, "grafana-dashboard.json"))
 
+// The page of `ghostdb ui`: one file, which the command reads when it is asked to serve it.
+const pageFolder = join(root, "src", "cli", "commands", "ui", "page")
+const script = await build({
+  entryPoints: [join(pageFolder, "app.ts")],
+  bundle: true,
+  format: "iife",
+  platform: "browser",
+  target: "es2022",
+  minify: true,
+  write: false,
+  logLevel: "warning"
+})
+const page = readFileSync(join(pageFolder, "index.html"), "utf8")
+  .replace("<style></style>", () => `<style>${readFileSync(join(pageFolder, "style.css"), "utf8")}</style>`)
+  .replace(
+    "<script></script>",
+    () => `<script>${script.outputFiles[0].text.replaceAll("</script", "<\\/script")}</script>`
+  )
+writeFileSync(join(outdir, "ui.html"), page)
+
 const packages = new Set(
   Object.values(metafile.outputs)
     .flatMap(({ inputs }) => Object.entries(inputs))

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Order from "effect/Order"
 import * as Redacted from "effect/Redacted"
+import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import * as Client from "../client/Client.js"
 import * as Monitor from "../cluster/Monitor.js"
@@ -148,6 +149,23 @@ export const withMonitor = <A, E, R>(
       return yield* use(yield* Effect.provide(monitor, SocketTransport.layer))
     })
   ).pipe(orUnusable)
+
+/** Runs an effect with all three: a client, a monitor and a probe of the cluster. */
+export const withCluster = <A, E, R>(
+  connection: Connection,
+  options: Pick<Monitor.MonitorOptions, "interval" | "metrics">,
+  use: (monitor: Monitor.Monitor, probe: Probe.Probe) => Effect.Effect<A, E, R | GhostDB>
+) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const { settings, watched } = yield* prepare(connection)
+      const { replicas, timeout } = connection
+      const monitor = yield* Monitor.make({ ...options, ...settings, ...watched, timeout })
+      const probe = yield* Probe.make({ ...settings, timeout })
+      const client = Client.layer({ ...settings, ...watched, replicas, revive: Schedule.spaced("1 second") })
+      return yield* Effect.provide(use(monitor, probe), client)
+    })
+  ).pipe(Effect.provide(SocketTransport.layer), orUnusable)
 
 /** The cluster as the client sees it now. */
 export const topologyNow: Effect.Effect<Topology, never, GhostDB> = Effect.orDie(

@@ -12,6 +12,7 @@ import type { Dialect } from "../model/Dialect.js"
 import * as GhostDBConfig from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import type { FlushResult } from "../model/GhostDBService.js"
+import type { Json } from "../model/Json.js"
 import type { SnitchMetrics, WatchdogMetrics } from "../model/Metrics.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type * as Protocol from "../protocol/Protocol.js"
@@ -41,6 +42,8 @@ export interface Probe {
   readonly flush: (node: string, dialect: Dialect) => Effect.Effect<FlushResult, Fault>
   readonly snitchMetrics: (node: string, dialect: Dialect) => Effect.Effect<ReadonlyArray<SnitchMetrics>, Fault>
   readonly watchdogMetrics: (node: string, dialect: Dialect) => Effect.Effect<ReadonlyArray<WatchdogMetrics>, Fault>
+  /** The value that this node has for a key, be it the owner or not. */
+  readonly get: (node: string, dialect: Dialect, key: string) => Effect.Effect<Option.Option<Json>, Fault>
   /** Closes the connection to a node. */
   readonly release: (node: string) => Effect.Effect<void>
 }
@@ -79,6 +82,7 @@ export const make = Effect.fnUntraced(function* ({
     flush: asking((protocol) => protocol.flush),
     snitchMetrics: asking((protocol) => protocol.getSnitchMetrics),
     watchdogMetrics: asking((protocol) => protocol.getWatchdogMetrics),
+    get: (node, dialect, key) => ask(node, Dialects.forDialect(dialect).get(key)),
     release: connections.release
   }
 })

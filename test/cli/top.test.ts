@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Effect, Option } from "effect"
 import { initial, type Key, type Model, pressed } from "../../src/cli/commands/top/model.js"
 import { view } from "../../src/cli/commands/top/view.js"
-import { snapshot } from "../../src/cli/snapshot.js"
+import { takeSnapshot } from "../../src/cli/takeSnapshot.js"
 import * as output from "../../src/cli/terminal/output.js"
 import * as MonitorState from "../../src/cluster/MonitorState.js"
 import * as RawServer from "../support/RawServer.js"
@@ -39,7 +39,7 @@ const press = (model: Model, keys: ReadonlyArray<Key>, rows = 50) =>
 
 describe("the view of top", () => {
   const nodes = addresses(50)
-  const taken = snapshot(stateOf(nodes, "10.0.0.40"), now)
+  const taken = takeSnapshot(stateOf(nodes, "10.0.0.40"), now)
   const draw = (columns: number, rows: number, model = initial, paint = plain) =>
     view(taken, model, "gdb\u001b.conf", { columns, rows }, paint)
 

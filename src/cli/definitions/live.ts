@@ -38,6 +38,39 @@ export const top = define({
   )
 })
 
+/** `ghostdb ui` */
+export const ui = define({
+  name: "ui",
+  arguments: "",
+  summary: "The cluster in a browser: nodes, events, load, the ring, a key",
+  details: [
+    "Prints the address of the page, which holds a random token: who has the address may look. Nothing is loaded from the",
+    "network. The nodes are asked once, however many pages are open. Ctrl-C ends it."
+  ],
+  examples: ["ui", "ui --write --listen 8080", "ui --host 10.0.0.9"],
+  config: {
+    host: Options.text("host").pipe(
+      Options.withPseudoName("HOST"),
+      Options.withDescription("the interface to listen on (default 127.0.0.1, which only this machine reaches)"),
+      Options.withDefault("127.0.0.1")
+    ),
+    listen: setting(
+      "listen",
+      "PORT",
+      "the port of the page (default: any that is free)",
+      values.whole(0, maxPort)
+    ).pipe(Options.withDefault(0)),
+    interval,
+    write: flag("write", "let the page put, delete and flush"),
+    connection: probing
+  },
+  endsItself: true,
+  run: lazily(
+    () => import("../commands/ui/ui.js"),
+    (_) => (config) => _.ui({ ...config, port: config.listen })
+  )
+})
+
 /** `ghostdb serve` */
 export const serve = define({
   name: "serve",

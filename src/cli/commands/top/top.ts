@@ -16,7 +16,8 @@ import type * as Monitor from "../../../cluster/Monitor.js"
 import * as NodesFile from "../../../discovery/NodesFile.js"
 import { type Connection, withMonitor } from "../../connection.js"
 import { UsageError } from "../../exit.js"
-import { isComplete, type Snapshot, snapshot } from "../../snapshot.js"
+import type { Snapshot } from "../../Snapshot.js"
+import { isComplete, takeSnapshot } from "../../takeSnapshot.js"
 import { inCharset, outputPaint, print, printDrawn, toJson } from "../../terminal/output.js"
 import { Standard } from "../../terminal/Standard.js"
 import * as Model from "./model.js"
@@ -84,7 +85,7 @@ export interface TopOptions {
   readonly once: boolean
 }
 
-const snapshotNow = (monitor: Monitor.Monitor) => Effect.zipWith(monitor.state, Clock.currentTimeMillis, snapshot)
+const snapshotNow = (monitor: Monitor.Monitor) => Effect.zipWith(monitor.state, Clock.currentTimeMillis, takeSnapshot)
 
 /** Waits until each node has answered in full, or until those that do not have had their time. */
 const firstSnapshot = (monitor: Monitor.Monitor, { connection: { timeout } }: TopOptions) =>

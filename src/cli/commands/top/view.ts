@@ -1,6 +1,6 @@
 /** The screen of `top` as lines, no more and no longer than the terminal has. Pure. */
 import * as DateTime from "effect/DateTime"
-import type { Known, NodeSnapshot, Snapshot } from "../../snapshot.js"
+import type { Known, NodeSnapshot, Snapshot } from "../../Snapshot.js"
 import {
   bytes,
   type Cell,
