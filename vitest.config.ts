@@ -22,7 +22,7 @@ const alias = Object.entries(exports).flatMap(([name, { types }]) =>
 export default defineConfig({
   resolve: { alias },
   test: {
-    include: ["test/**/*.test.ts"],
+    include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
     // What Effect and the package load is loaded once a process, not once a file: half of the suite's time.
     isolate: false,
     globalSetup: ["./test/globalSetup.ts"],

@@ -23,7 +23,7 @@ const values: ReadonlyArray<Json> = [
   "CACHE_MISS",
   '"quoted" \\ \n \u2028 <&> é 日本語 😀',
   [],
-  { a: { b: [true, { c: "d" }] }, "": 1, é: 2 },
+  { "": 1, a: { b: [true, { c: "d" }] }, é: 2 },
   Array.from({ length: 1000 }, (_, i) => ({ i, text: "x".repeat(i % 50) }))
 ]
 
