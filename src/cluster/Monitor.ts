@@ -84,8 +84,14 @@ export const make = Effect.fnUntraced(function* ({
         : Effect.void
     )
 
+  /** The time that connecting takes is not the node's: the first ping after it was away is followed by the one that counts. */
+  const measuredPing = (node: string) =>
+    Effect.suspend(() =>
+      state.nodes.get(node)?.status === "live" ? probe.ping(node) : Effect.zipRight(probe.ping(node), probe.ping(node))
+    )
+
   const probeOnce = (node: string) =>
-    Effect.flatMap(Effect.either(probe.ping(node)), (answer) => {
+    Effect.flatMap(Effect.either(measuredPing(node)), (answer) => {
       if (Either.isLeft(answer)) return transition((self, now) => MonitorState.unanswered(self, node, answer.left, now))
       const { dialect } = answer.right
       const alive = transition((self, now) => MonitorState.answered(self, node, answer.right, now))

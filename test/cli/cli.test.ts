@@ -493,14 +493,27 @@ describe("on a terminal", () => {
       const top = yield* onTerminal(process.execPath, [main, "top", "--interval", "100ms", "--timeout", "1s"], {
         env: { GHOSTDB_NODES: file }
       })
-      yield* until("two frames", () => frames(top) > 3)
-      const first = frame(top)
-      assert.match(first[0] ?? "", /^ghostdb top/)
-      for (const address of addresses) assert.match(first.join("\n"), new RegExp(`^${address} +live v2 `, "m"))
-      assert.match(first.join("\n"), /^3 of 3 live /m)
+      const text = () => frame(top).join("\n")
+      yield* until("all nodes are live", () => /^3 of 3 live /m.test(text()))
+      assert.match(frame(top)[0] ?? "", /^ghostdb top/)
+      for (const address of addresses) assert.match(text(), new RegExp(`^${address} +(live|slow) v2 `, "m"))
 
       yield* servers[0]?.stop ?? Effect.void
       yield* until("the dead node is seen", () => /dead \d+s Refused/.test(frame(top).join("\n")))
+
+      const press = (keys: string) => top.child.stdin?.write(keys)
+      press("\r")
+      yield* until("the node is shown", () => /why +connection refused/.test(text()))
+      press("e")
+      yield* until("the events are shown", () => text().includes(`dead  ${addresses[0]}`))
+      press("e/")
+      press(`${addresses[1]?.slice(-3)}\r`)
+      yield* until(
+        "one node is left",
+        () => !text().includes(addresses[0] ?? "") && text().includes(addresses[1] ?? "")
+      )
+      press("\u001b")
+      yield* until("all nodes are back", () => text().includes(addresses[0] ?? ""))
 
       const [tty = ""] = top.stdout().split("\r\n")
       const stty = yield* start("stty", ["-F", tty, "rows", "5", "cols", "30"])
@@ -508,10 +521,10 @@ describe("on a terminal", () => {
       yield* until("the view is smaller", () => frame(top).length <= 5 && frame(top).every((line) => line.length <= 30))
 
       top.child.stdin?.write("q")
-      const { exit, text } = session(yield* top.ended)
-      assert.strictEqual(exit, 0)
-      assert.isTrue(text.startsWith(alternate))
-      assert.isTrue(text.endsWith(`\u001b[?25h${normal}`))
+      const ended = session(yield* top.ended)
+      assert.strictEqual(ended.exit, 0)
+      assert.isTrue(ended.text.startsWith(alternate))
+      assert.isTrue(ended.text.endsWith(`\u001b[?25h${normal}`))
     })
   )
 
