@@ -4,7 +4,9 @@ interface Entry {
   readonly death: unknown
 }
 
-const chunkSize = 128
+const chunkBits = 7
+
+const chunkSize = 1 << chunkBits
 
 /**
  * The states of a cluster's nodes, by address and by their position in the nodes file. Immutable: a new state for one
@@ -39,7 +41,7 @@ export class NodeTable<State extends Entry> {
 
   /** The node at a position, from 0; undefined past the last one. */
   at(position: number): State | undefined {
-    return this.chunks[Math.floor(position / chunkSize)]?.[position % chunkSize]
+    return this.chunks[position >>> chunkBits]?.[position & (chunkSize - 1)]
   }
 
   /** {@link at} where that node is live. A function of its own, to be handed on. */
@@ -52,10 +54,10 @@ export class NodeTable<State extends Entry> {
   with(state: State): NodeTable<State> {
     const position = this.positions.get(state.node)
     if (position === undefined) return this
-    const at = Math.floor(position / chunkSize)
+    const at = position >>> chunkBits
     const chunks = this.chunks.slice()
     const chunk = chunks[at]?.slice() ?? []
-    chunk[position % chunkSize] = state
+    chunk[position & (chunkSize - 1)] = state
     chunks[at] = chunk
     return new NodeTable(this.positions, chunks)
   }

@@ -106,10 +106,7 @@ describe("NoMoreServers", () => {
     for (const reason of FailureReason.literals) {
       const failure = { node: "10.0.0.1", reason, detail: "" }
       deepStrictEqual(sent(NodeFailure, failure), failure)
-      strictEqual(
-        new NoMoreServers({ failures: [failure] }).message.split(": ")[1],
-        `10.0.0.1 ${reason}`
-      )
+      strictEqual(new NoMoreServers({ failures: [failure] }).message.split(": ")[1], `10.0.0.1 ${reason}`)
     }
   })
 
