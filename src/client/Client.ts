@@ -18,6 +18,7 @@ import * as GhostDBConfig from "../model/GhostDBConfig.js"
 import type { NodesFileError } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
+import * as PostMany from "../transport/PostMany.js"
 import { Transport } from "../transport/Transport.js"
 import type { Environment } from "./Command.js"
 import { service } from "./Commands.js"
@@ -51,9 +52,11 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const env: Environment = {
     cluster,
     post: connections.post,
+    postMany: yield* PostMany.of(connections),
     settings,
     clock,
     recorder: (operation) => Telemetry.recorder(operation, settings.metrics),
+    batchRecorder: (operation) => Telemetry.batchRecorder(operation, settings.metrics),
     attempts: Telemetry.attemptsOf(settings.metrics),
     isTraced: spans === "auto" ? Telemetry.isTraced : () => spans === "always"
   }

@@ -17,9 +17,11 @@ import type * as Progress from "./Progress.js"
 export interface Environment {
   readonly cluster: Cluster.Cluster
   readonly post: Connections["post"]
+  readonly postMany: NonNullable<Connections["postMany"]>
   readonly settings: GhostDBConfig.Settings
   readonly clock: Clock.Clock
   readonly recorder: (operation: Telemetry.Operation) => Telemetry.Recorder
+  readonly batchRecorder: (operation: Telemetry.Operation) => Telemetry.BatchRecorder
   readonly attempts: Telemetry.Attempts
   /** Whether a command of the fiber has a span. */
   readonly isTraced: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
@@ -65,7 +67,7 @@ export const isRefused = (key: string, protocol: Protocol.Protocol): boolean => 
 const encoder = new TextEncoder()
 
 /** The body's size in bytes where it is over the limit; no character takes more than three bytes. */
-const oversizeBytes = (body: JsonText, limit: number): number | undefined => {
+export const oversizeBytes = (body: JsonText, limit: number): number | undefined => {
   if (body.length * 3 <= limit) return undefined
   const size = typeof body === "string" ? encoder.encode(body).length : body.length
   return size > limit ? size : undefined
@@ -90,7 +92,7 @@ export class Outgoing<A> {
 
   /** One attempt on one node. */
   post(node: string, deadline: number): Effect.Effect<Reply, Fault> {
-    this.env.attempts.attempted(node)
+    this.env.attempts.attempted(node, 1)
     return this.env.post(node, this.request.command, this.body, deadline)
   }
 
@@ -105,13 +107,20 @@ export class Outgoing<A> {
   }
 
   get warnOversized(): Effect.Effect<void> {
-    const { command } = this.request
-    const { maxRequestBytes } = this.env.settings
-    return Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
-      Effect.annotateLogs({ command, key: this.key, bytes: this.oversize, maxRequestBytes })
-    )
+    return warnOversized(this.env, this.request.command, this.key, this.oversize)
   }
 }
+
+/** Warns of a request that is not sent. */
+export const warnOversized = (
+  { settings: { maxRequestBytes } }: Environment,
+  command: string,
+  key: string | undefined,
+  bytes: number | undefined
+): Effect.Effect<void> =>
+  Effect.logWarning("GhostDB request not sent: it is larger than maxRequestBytes").pipe(
+    Effect.annotateLogs({ command, key, bytes, maxRequestBytes })
+  )
 
 // Time
 

@@ -92,7 +92,8 @@ const runFastPath = <A>(
   })
 }
 
-const keyCommand = <A>(
+/** A command on a key. */
+export const keyCommand = <A>(
   recorder: Telemetry.Recorder,
   key: string,
   access: "read" | "write",

@@ -25,7 +25,7 @@ export const runWithFailover = <A>(
   env: Environment,
   command: Command<A>,
   first?: FirstAttempt,
-  span?: Tracer.Span
+  span?: Pick<Tracer.Span, "event">
 ): Outcome<A> => {
   const { cluster, settings } = env
   const { deadline, recorder } = command

@@ -49,6 +49,19 @@ export class ConnectionPool implements Owner {
     return this.connections.some((connection) => this.queue.length <= connection.room)
   }
 
+  /** {@link send} for many: they are written as soon as there is room, in their order. */
+  sendAll(requests: ReadonlyArray<PendingRequest>): void {
+    if (this.closed) {
+      for (const request of requests) request.settle(released)
+      return
+    }
+    for (const request of requests) {
+      this.queue.push(request)
+      if (this.connections.length < this.size) this.connect()
+    }
+    this.flushLater()
+  }
+
   /** The caller of a request that waits has gone: it is not sent. */
   withdraw(request: PendingRequest): void {
     this.queue.withdraw(request)

@@ -22,6 +22,14 @@ export interface Tick {
   readonly blockedSince: number
 }
 
+/** The maker of requests, which knows each by an index: of one, or of many that would cost more with a maker each. */
+export interface Requester {
+  /** Makes the body when the request can be written, and again if it is sent again. Undefined: it is not sent. */
+  readonly payload: (index: number) => Payload | undefined
+  /** Called once at most for each request; never for one that was not sent or was withdrawn. */
+  readonly settle: (index: number, outcome: Reply | Failure) => void
+}
+
 /** A request from the moment it is made until it has its one and only outcome. */
 export class PendingRequest {
   /** When it was last written. */
@@ -30,32 +38,30 @@ export class PendingRequest {
   constructor(
     /** Up to the digits of the Content-Length. */
     readonly head: string,
-    /** A function is called when the request can be written, and again if it is sent again. Undefined: it is not sent. */
-    private body: Payload | (() => Payload | undefined) | undefined,
-    readonly deadline: number,
-    private resume: ((outcome: Reply | Failure) => void) | undefined
+    private requester: Requester | undefined,
+    private readonly index: number,
+    readonly deadline: number
   ) {}
 
   /** A settled request keeps its place in the pipeline and nothing else. */
   get isSettled(): boolean {
-    return this.resume === undefined
+    return this.requester === undefined
   }
 
   settle(outcome: Reply | Failure): void {
-    const resume = this.resume
-    this.withdraw()
-    if (resume !== undefined) resume(outcome)
+    const requester = this.requester
+    this.requester = undefined
+    if (requester !== undefined) requester.settle(this.index, outcome)
   }
 
   /** Nobody waits for the outcome any more. */
   withdraw(): void {
-    this.resume = undefined
-    this.body = undefined
+    this.requester = undefined
   }
 
   /** Undefined when the request is not to be sent. */
   payload(): Payload | undefined {
-    return typeof this.body === "function" ? this.body() : this.body
+    return this.requester?.payload(this.index)
   }
 
   /** Ends the request if its deadline has passed. */

@@ -99,6 +99,8 @@ const recorderOf = memoize((operation: string) => {
     count: failedOperations(operation, errorType)
   }))
   return {
+    counted: done.count,
+    countedErrors: (errorType: string) => failed(errorType).count,
     succeeded: (answer: unknown, seconds: number) => {
       done.duration.unsafeUpdate(seconds, [])
       done.count(outcomeOf(answer)).unsafeUpdate(1, [])
@@ -114,7 +116,42 @@ const nothing = () => {}
 
 /** The recorder of a command; one that does nothing where metrics are not wanted. */
 export const recorder = (operation: Operation, enabled: boolean): Recorder =>
-  enabled ? { operation, ...recorderOf(operation) } : { operation, succeeded: nothing, failed: nothing }
+  enabled
+    ? { operation, succeeded: recorderOf(operation).succeeded, failed: recorderOf(operation).failed }
+    : { operation, succeeded: nothing, failed: nothing }
+
+/** Counts how the commands of a batch end: one observation of its duration, and one update for each outcome. */
+export interface BatchRecorder {
+  readonly succeeded: (answer: unknown) => void
+  /** `errorType` is the tag of a command's error. */
+  readonly failed: (errorType: string) => void
+  /** The batch has ended. */
+  readonly ended: (seconds: number) => void
+}
+
+/** The operation of a batch, in the words of OpenTelemetry's conventions. */
+export const batchOf = (operation: Operation): `BATCH ${Operation}` => `BATCH ${operation}`
+
+/** The recorder of one batch; one that does nothing where metrics are not wanted. */
+export const batchRecorder = (operation: Operation, enabled: boolean): BatchRecorder => {
+  if (!enabled) return { succeeded: nothing, failed: nothing, ended: nothing }
+  const outcomes = new Map<string, number>()
+  const errors = new Map<string, number>()
+  const add = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
+  const { counted, countedErrors } = recorderOf(operation)
+  return {
+    // Answers that are texts are counted by themselves: their labels are made once.
+    succeeded: (answer) => add(outcomes, typeof answer === "string" ? answer : outcomeOf(answer)),
+    failed: (errorType) => add(errors, errorType),
+    ended: (seconds) => {
+      batchDuration(operation).unsafeUpdate(seconds, [])
+      for (const [outcome, count] of outcomes) counted(outcome.toLowerCase()).unsafeUpdate(count, [])
+      for (const [errorType, count] of errors) countedErrors(errorType).unsafeUpdate(count, [])
+    }
+  }
+}
+
+const batchDuration = memoize((operation: string) => operationDuration(`BATCH ${operation}`))
 
 /** Series of one metric for so many nodes at most, as in OpenTelemetry's SDKs; further nodes share a series. */
 const maxNodes = 2000
@@ -174,8 +211,8 @@ const received = networkIo("receive")
 
 /** Counts the attempts of commands. */
 export interface Attempts {
-  /** A request goes to a node. */
-  readonly attempted: (node: string) => void
+  /** So many requests go to a node. */
+  readonly attempted: (node: string, count: number) => void
   /** It has failed. */
   readonly failed: (node: string, reason: string) => void
   /** A command leaves a node for another one. */
@@ -183,7 +220,7 @@ export interface Attempts {
 }
 
 const countedAttempts: Attempts = {
-  attempted: (node) => attempts(node).unsafeUpdate(1, []),
+  attempted: (node, count) => attempts(node).unsafeUpdate(count, []),
   failed: (node, reason) => attemptFailures(node, reason).unsafeUpdate(1, []),
   failedOver: () => failovers.unsafeUpdate(1, [])
 }

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { ConnectionPool, released } from "../http/ConnectionPool.js"
 import type { Failure } from "../http/Failure.js"
-import { type Payload, PendingRequest } from "../http/RequestQueue.js"
+import { type Payload, PendingRequest, type Requester } from "../http/RequestQueue.js"
 import { type Body, type Reply, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
@@ -35,22 +35,48 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
     })
   )
 
+  const poolOf = (node: string): ConnectionPool => {
+    let pool = pools.get(node)
+    if (pool === undefined) {
+      pool = makePool(node, settings, secureContext, now)
+      pools.set(node, pool)
+    }
+    return pool
+  }
+
   const connections: Connections = {
     post: (node, command, body, deadline = Number.POSITIVE_INFINITY) =>
       Effect.async<Reply, Fault>((resume) => {
         if (closed) return void resume(Exit.fail(released))
-        let pool = pools.get(node)
-        if (pool === undefined) {
-          pool = makePool(node, settings, secureContext, now)
-          pools.set(node, pool)
-        }
-        const request = new PendingRequest(pool.head(command), payloadOf(body, resume), deadline, (outcome) =>
-          resume(exitOf(outcome))
-        )
+        const pool = poolOf(node)
+        const request = new PendingRequest(pool.head(command), new Single(body, resume), 0, deadline)
         const isWritten = pool.send(request)
         timer.start(deadline)
         // A canceller costs a third of a command, and only a request that waits has a use for it.
         return isWritten ? undefined : Effect.sync(() => pool.withdraw(request))
+      }),
+    postMany: (node, command, exchanges, deadline) =>
+      Effect.sync(() => {
+        const requester: Requester = {
+          payload: exchanges.body,
+          settle: (index, outcome) =>
+            "reason" in outcome ? exchanges.onFault(index, outcome) : exchanges.onReply(index, outcome)
+        }
+        if (closed) {
+          for (let i = 0; i < exchanges.size; i++) exchanges.onFault(i, released)
+          return () => {}
+        }
+        const pool = poolOf(node)
+        const head = pool.head(command)
+        const requests = Array.from(
+          { length: exchanges.size },
+          (_, index) => new PendingRequest(head, requester, index, deadline)
+        )
+        pool.sendAll(requests)
+        timer.start(deadline)
+        return () => {
+          for (const request of requests) if (!request.isSettled) pool.withdraw(request)
+        }
       }),
     interrupt: (node) => Effect.sync(() => pools.get(node)?.interrupt()),
     release: (node) =>
@@ -64,24 +90,30 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
 
 type Resume = (exit: Exit.Exit<Reply, Fault>) => void
 
-/** The failures of http/ are faults: the compiler checks it here. */
-const exitOf = (outcome: Reply | Failure): Exit.Exit<Reply, Fault> =>
-  "reason" in outcome ? Exit.fail(outcome) : Exit.succeed(outcome)
+/** A request by itself. The failures of http/ are faults: the compiler checks it here. */
+class Single implements Requester {
+  constructor(
+    private readonly body: Body,
+    private readonly resume: Resume
+  ) {}
 
-/** A body that is withheld or throws ends the command, and is not sent. */
-const payloadOf = (body: Body, resume: Resume): Payload | (() => Payload | undefined) =>
-  typeof body !== "function"
-    ? body
-    : () => {
-        try {
-          const text = body()
-          if (text === undefined) resume(Exit.succeed(withheld))
-          return text
-        } catch (defect) {
-          resume(Exit.die(defect))
-          return undefined
-        }
-      }
+  /** A body that is withheld or throws ends the command, and is not sent. */
+  payload(): Payload | undefined {
+    if (typeof this.body !== "function") return this.body
+    try {
+      const text = this.body()
+      if (text === undefined) this.resume(Exit.succeed(withheld))
+      return text
+    } catch (defect) {
+      this.resume(Exit.die(defect))
+      return undefined
+    }
+  }
+
+  settle(_: number, outcome: Reply | Failure): void {
+    this.resume("reason" in outcome ? Exit.fail(outcome) : Exit.succeed(outcome))
+  }
+}
 
 interface Timer {
   /** Something is under way, and has to end at `deadline`. */

@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import type { Body, Reply } from "../model/Exchange.js"
+import type { Body, JsonText, Reply } from "../model/Exchange.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 
@@ -16,6 +16,21 @@ export type TransportSettings = Pick<
   Settings,
   "port" | "protocol" | "attemptTimeout" | "connections" | "pipelining" | "headers" | "tls" | "maxReplyBytes"
 >
+
+/** Many requests of one command to one node, each known by its index. */
+export interface Exchanges {
+  /** How many there are. Their indices are 0 to one less. */
+  readonly size: number
+  /**
+   * Makes the body of one when it can be written, and again if it is sent again; undefined withholds it: it is not sent,
+   * and has no outcome. It must not throw.
+   */
+  readonly body: (index: number) => JsonText | undefined
+  /** The reply to one. For each index, either this or `onFault` is called, once. */
+  readonly onReply: (index: number, reply: Reply) => void
+  /** One has failed. */
+  readonly onFault: (index: number, fault: Fault) => void
+}
 
 /** The connections of one client to its nodes, made when they are first needed. */
 export interface Connections {
@@ -28,6 +43,19 @@ export interface Connections {
    * the connection.
    */
   readonly post: (node: string, command: string, body: Body, deadline?: number) => Effect.Effect<Reply, Fault>
+  /**
+   * Starts many posts of one command, each with the same bounds and in the same queue as a `post`, and does not wait for
+   * them. What it gives withdraws those without an outcome: none of them is reported any more, and what has not been
+   * written is not written.
+   *
+   * Absent where a transport has no better way than many times `post`.
+   */
+  readonly postMany?: (
+    node: string,
+    command: string,
+    exchanges: Exchanges,
+    deadline: number
+  ) => Effect.Effect<() => void>
   /**
    * Ends every request under way to a node with `Reset`, at once, and closes its connections; for a node that has been
    * found dead. Later requests are posted as ever.
