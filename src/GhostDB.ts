@@ -6,9 +6,9 @@ import * as Layer from "effect/Layer"
 import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Batch from "./cache/Batch.js"
 import type { CacheEvent } from "./cache/CacheEvents.js"
 import * as FailOpen from "./cache/FailOpen.js"
+import * as ManyKeys from "./cache/ManyKeys.js"
 import * as PerClient from "./cache/PerClient.js"
 import * as StoreOf from "./cache/Store.js"
 import type * as StoreOptions from "./cache/StoreOptions.js"
@@ -219,24 +219,36 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     return Layer.tap(layer, (context) => requireLive(Context.get(context, GhostDB)))
   }
 
-  /** The values of many keys, pipelined: each key's result, or its error. */
-  static getMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
-    return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.get, options))
+  /**
+   * The values of many keys, as one operation: those of a node go to it in few writes. A map of each key's result, or its
+   * error, in the order of the keys. Metrics and spans are those of a batch.
+   */
+  static getMany(keys: Iterable<string>) {
+    return Effect.flatMap(GhostDB, (db) => ManyKeys.getMap(db, keys))
+  }
+  /** {@link GhostDB.getMany} of the keys that have a value, by key. Fails as a whole with the first key's error. */
+  static getSomes(keys: Iterable<string>) {
+    return Effect.flatMap(GhostDB.getMany(keys), ManyKeys.somes)
   }
   /**
-   * Stores many values, pipelined: each key's result, or its error. The last of several entries of a key is stored.
+   * Stores many values, as one operation: each key's result, or its error. The last of several entries of a key is stored.
    */
   static putMany<E extends readonly [key: string, value: unknown]>(
     entries: Iterable<E & readonly [key: string, value: Storable<E[1]>]>,
-    options?: Batch.BatchOptions & { readonly ttl?: Ttl | undefined }
+    options?: { readonly ttl?: Ttl | undefined }
   ) {
-    return Effect.flatMap(GhostDB, (db) =>
-      Batch.forEachEntry(entries, (key, value) => db.put<E[1]>(key, value, options?.ttl), options)
-    )
+    return Effect.flatMap(GhostDB, (db) => ManyKeys.writeMap(db, "put", entries, options?.ttl))
   }
-  /** Removes many keys, pipelined: each key's result, or its error. */
-  static deleteMany(keys: Iterable<string>, options?: Batch.BatchOptions) {
-    return Effect.flatMap(GhostDB, (db) => Batch.forEachKey(keys, db.delete, options))
+  /** {@link GhostDB.add} of many values, as one operation: each key's result, or its error. */
+  static addMany<E extends readonly [key: string, value: unknown]>(
+    entries: Iterable<E & readonly [key: string, value: Storable<E[1]>]>,
+    options?: { readonly ttl?: Ttl | undefined }
+  ) {
+    return Effect.flatMap(GhostDB, (db) => ManyKeys.writeMap(db, "add", entries, options?.ttl))
+  }
+  /** Removes many keys, as one operation: each key's result, or its error. */
+  static deleteMany(keys: Iterable<string>) {
+    return Effect.flatMap(GhostDB, (db) => ManyKeys.deleteMap(db, keys))
   }
 }
 

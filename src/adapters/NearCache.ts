@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { Calls } from "../cache/Calls.js"
 import * as Decorator from "../cache/Decorator.js"
 import * as Intent from "../cache/Intent.js"
+import * as ManyKeys from "../cache/ManyKeys.js"
 import * as PerClient from "../cache/PerClient.js"
 import * as ReservedKeys from "../cache/ReservedKeys.js"
 import * as StorableJson from "../cache/StorableJson.js"
@@ -24,6 +25,7 @@ import { Ttl } from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import type { Invalidation, Invalidations } from "./Invalidations.js"
 import * as NearEntries from "./NearEntries.js"
+import * as NearMany from "./NearMany.js"
 
 /** How much a {@link NearCache} holds, and for how long. */
 export interface NearCacheOptions {
@@ -143,35 +145,42 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
       ),
       ([value]) => value
     )
+  const find = (key: string) => {
+    const found = entries.find(key)
+    if (found !== undefined) {
+      hits++
+      ClientMetrics.nearCacheHits.unsafeUpdate(1, [])
+    }
+    return found
+  }
+  const missed = (count: number) => {
+    misses += count
+    ClientMetrics.nearCacheMisses.unsafeUpdate(count, [])
+    return misses
+  }
   const get = (key: string) =>
     Effect.flatMap(FiberRef.get(Intent.current), ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
-      if (fresh !== true) {
-        const found = entries.find(key)
-        if (found !== undefined) {
-          hits++
-          ClientMetrics.nearCacheHits.unsafeUpdate(1, [])
-          return Effect.succeed(found)
-        }
-      }
-      misses++
-      ClientMetrics.nearCacheMisses.unsafeUpdate(1, [])
+      const found = fresh === true ? undefined : find(key)
+      if (found !== undefined) return Effect.succeed(found)
+      const count = missed(1)
       // What is asked for anew must not be answered by an older request.
-      return fetch(key, fresh === true ? `fresh ${misses}` : strict === true ? "strict" : "", holdFor)
+      return fetch(key, fresh === true ? `fresh ${count}` : strict === true ? "strict" : "", holdFor)
     })
 
   const invalidations = yield* connect(options.invalidations, parent, drop, dropAll)
+  const written = (key: string, failed: boolean, livesFor: number) => {
+    drop(key)
+    if (failed) entries.distrust(key, 2 * parent.shared.deadline)
+    else entries.willLive(key, livesFor)
+  }
   /** What was held before goes after the write, and so do gets that may have been answered before. */
   const writing = <A, E>(key: string, write: Effect.Effect<A, E>, livesFor = Number.POSITIVE_INFINITY) =>
     Effect.onExit(write, (exit) => {
-      drop(key)
-      if (Exit.isFailure(exit)) entries.distrust(key, 2 * parent.shared.deadline)
-      else entries.willLive(key, livesFor)
-      return invalidations.key(key)
+      written(key, Exit.isFailure(exit), livesFor)
+      return invalidations.keys([key])
     })
   const near = Decorator.make(db, parent.derive({ isNear: true }), {
-    get: (key) =>
-      // A key of untyped code is left to the client to refuse.
-      typeof key !== "string" || ReservedKeys.isVolatile(key) ? db.get(key) : get(key),
+    get: (key) => (NearMany.isNear(key) ? get(key) : db.get(key)),
     put: (key, value, ttl) => writing(key, db.put(key, value, ttl), millisOf(ttl)),
     add: (key, value, ttl) => writing(key, db.add(key, value, ttl)),
     delete: (key) => writing(key, db.delete(key)),
@@ -180,6 +189,18 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
       return invalidations.all
     })
   })
+  ManyKeys.attach(
+    near,
+    NearMany.make(ManyKeys.of(db), {
+      clock,
+      calls,
+      find,
+      missed,
+      hold,
+      written: (key, failed, ttl) => written(key, failed, ttl === undefined ? Number.POSITIVE_INFINITY : millisOf(ttl)),
+      tell: invalidations.keys
+    })
+  )
   const nearCache: NearCacheService = {
     stats: Effect.sync(() => ({ hits, misses, size: entries.size })),
     bytes: Effect.sync(() => entries.bytes),
@@ -204,11 +225,11 @@ const connect = (
   drop: (key: string) => void,
   dropAll: () => void
 ): Effect.Effect<
-  { readonly key: (key: string) => Effect.Effect<void>; readonly all: Effect.Effect<void> },
+  { readonly keys: (keys: ReadonlyArray<string>) => Effect.Effect<void>; readonly all: Effect.Effect<void> },
   never,
   Scope.Scope
 > => {
-  if (invalidations === undefined) return Effect.succeed({ key: () => Effect.void, all: Effect.void })
+  if (invalidations === undefined) return Effect.succeed({ keys: () => Effect.void, all: Effect.void })
   const from = crypto.randomUUID()
   const receive = (invalidation: Invalidation) => {
     if (invalidation.from === from) return
@@ -228,10 +249,14 @@ const connect = (
       Stream.runForEach(invalidations.stream, (invalidation) => Effect.sync(() => receive(invalidation)))
     ),
     {
-      key: (key: string) => {
-        if (ReservedKeys.isVolatile(key)) return Effect.void
-        const tag = ReservedKeys.tagOf(key)
-        return publish(tag === undefined ? { _tag: "Keys", keys: [key] } : { _tag: "Tags", tags: [tag] })
+      keys: (written: ReadonlyArray<string>) => {
+        const told = written.filter((key) => !ReservedKeys.isVolatile(key))
+        const tags = told.flatMap((key) => ReservedKeys.tagOf(key) ?? [])
+        const keys = told.filter((key) => ReservedKeys.tagOf(key) === undefined)
+        return Effect.zipRight(
+          keys.length === 0 ? Effect.void : publish({ _tag: "Keys", keys }),
+          tags.length === 0 ? Effect.void : publish({ _tag: "Tags", tags })
+        )
       },
       all: publish({ _tag: "All" })
     }

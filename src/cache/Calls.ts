@@ -104,6 +104,54 @@ export class Calls {
   }
 
   /**
+   * {@link share} of many keys: `lead` runs once for those whose work is not under way, and gives the result of each call.
+   * The results are in the order of the keys; none of them is given twice.
+   */
+  shareMany<A, E, R>(
+    clock: Clock.Clock,
+    keys: ReadonlyArray<string>,
+    variant: string,
+    lead: (calls: ReadonlyArray<Call>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>, never, R>
+  ): Effect.Effect<ReadonlyArray<readonly [result: Exit.Exit<A, E>, led: boolean]>, never, R> {
+    return Effect.uninterruptibleMask((restore) => {
+      const joined = keys.map((key) => this.joinable(clock, key, variant))
+      const led: Array<Call> = []
+      for (const [index, call] of joined.entries()) {
+        if (call === undefined) led.push(this.#add(keys[index] ?? "", variant, Number.POSITIVE_INFINITY, false))
+      }
+      const leading = led.length === 0 ? Effect.succeed([]) : restore(lead(led))
+      return Effect.matchCauseEffect(leading, {
+        onFailure: (cause) => {
+          // Whoever waits runs its own: what has ended here may be this caller alone.
+          for (const call of led) this.#complete(call, Exit.succeed(gone))
+          return Effect.failCause(cause)
+        },
+        onSuccess: (results) => {
+          let next = 0
+          for (const [index, call] of led.entries()) this.#complete(call, results[index] ?? Exit.succeed(gone))
+          return Effect.forEach(joined, (call, index) => {
+            // Each call that was led has its result.
+            if (call === undefined) return Effect.succeed([results[next++] as Exit.Exit<A, E>, true] as const)
+            return Effect.matchCauseEffect(restore(this.wait<A, E>(clock, call)), {
+              onFailure: (cause): Effect.Effect<readonly [Exit.Exit<A, E>, boolean]> =>
+                Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.succeed([Exit.failCause(cause), false]),
+              onSuccess: (result) =>
+                Option.isSome(result)
+                  ? Effect.succeed([Exit.succeed(result.value), false] as const)
+                  : Effect.map(
+                      this.shareMany(clock, [keys[index] ?? ""], variant, lead),
+                      (again) =>
+                        // One key has one result.
+                        again[0] as readonly [Exit.Exit<A, E>, boolean]
+                    )
+            })
+          })
+        }
+      })
+    })
+  }
+
+  /**
    * Runs `lead` in the background, unless such a call is under way already. Where it gives none, and at its limit, those
    * who wait for it run their own.
    */

@@ -10,6 +10,7 @@ import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
 import * as Intent from "./Intent.js"
+import * as ManyKeys from "./ManyKeys.js"
 import * as PerClient from "./PerClient.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
@@ -50,6 +51,13 @@ export interface EntryStore<A, R> {
   readonly encode: (key: string, value: A) => Effect.Effect<Json, ParseResult.ParseError, R>
   readonly decode: (json: unknown) => Effect.Effect<A, ParseResult.ParseError, R>
   readonly find: (db: GhostDBService, key: string) => Effect.Effect<Option.Option<Found>, NoMoreServers | KeyError>
+  /** {@link EntryStore.find} of many keys, in their order. */
+  readonly findMany: (
+    db: GhostDBService,
+    keys: ReadonlyArray<string>
+  ) => Effect.Effect<ReadonlyArray<Either.Either<Option.Option<Found>, NoMoreServers | KeyError>>>
+  /** What is stored of a value's JSON at a time, and for how long the server is to keep it. */
+  readonly stored: (json: Json, options: WriteOptions, now: number) => { readonly value: Json; readonly ttl: Ttl }
   readonly write: (
     command: GhostDBService["put"],
     key: string,
@@ -96,6 +104,39 @@ const isEnded = (
   )
 }
 
+type FoundMany = ReadonlyArray<Either.Either<Option.Option<Found>, NoMoreServers | KeyError>>
+
+/** Ends those that a stamp ends; each stamp is read once. Where one cannot be read, its entries have that error. */
+const endMany = (db: GhostDBService, found: FoundMany, prefixStamp: string | undefined): Effect.Effect<FoundMany> => {
+  const stampsOf = (one: FoundMany[number]): ReadonlyArray<string> => {
+    if (Either.isLeft(one) || Option.isNone(one.right) || Either.isLeft(one.right.value.entry)) return []
+    const keys = one.right.value.entry.right.tags.map(ReservedKeys.tag)
+    return prefixStamp === undefined ? keys : [...keys, prefixStamp]
+  }
+  const wanted = new Set(found.flatMap(stampsOf))
+  if (wanted.size === 0) return Effect.succeed(found)
+  return Effect.map(Stamps.readKeptMany(db, [...wanted]), (stamps) =>
+    found.map((one) => {
+      const keys = stampsOf(one)
+      return keys.length === 0
+        ? one
+        : Either.flatMap(one, (option) =>
+            Either.map(Either.all(keys.map((key) => stamps.get(key) ?? noStamp)), (read) =>
+              Option.map(option, (found) => ({
+                ...found,
+                isEnded: Either.match(found.entry, {
+                  onLeft: () => false,
+                  onRight: ({ loadedAt }) => read.some((stamp) => Option.isSome(stamp) && stamp.value.at >= loadedAt)
+                })
+              }))
+            )
+          )
+    })
+  )
+}
+
+const noStamp: Either.Either<Option.Option<Stamps.Stamp>> = Either.right(Option.none())
+
 /** How the entries of a store are made. */
 export interface EntryStoreOptions {
   readonly format: StoredEntry.Format
@@ -109,25 +150,43 @@ export interface EntryStoreOptions {
 const getFor = (db: GhostDBService, key: string, longest: number) =>
   Number.isFinite(longest) && PerClient.of(db).isNear ? Intent.run({ holdFor: longest }, db.get(key)) : db.get(key)
 
+const getManyFor = (db: GhostDBService, keys: ReadonlyArray<string>, longest: number) =>
+  Number.isFinite(longest) && PerClient.of(db).isNear
+    ? Intent.run({ holdFor: longest }, ManyKeys.of(db).get(keys))
+    : ManyKeys.of(db).get(keys)
+
 /** The entries of a schema. */
 export const make = <A, I, R>(
   schema: Schema.Schema<A, I, R>,
   { format, longest, prefixStamp }: EntryStoreOptions
 ): EntryStore<A, R> => {
   const encode = Schema.encode(schema)
+  const stored: EntryStore<A, R>["stored"] = (json, { lifetime, loadedAt, staleFor, tags, took }, now) =>
+    format.name === "server"
+      ? { value: json, ttl: Number.isFinite(lifetime) ? Math.max(Math.ceil(lifetime / 1000), 1) : Ttl.forever }
+      : {
+          value: format.write({ _tag: "Value", json, expiresAt: now + lifetime, loadedAt, tags, took }),
+          ttl: Ttl.forServer(lifetime + staleFor)
+        }
   let variant: string | undefined
   return {
     format,
     variant: () => (variant ??= `${format.name}:${SchemaKey.of(schema.ast)}`),
     isStamped: prefixStamp !== undefined,
-    encode: (key, value) =>
-      Effect.flatMap(encode(value), (json) => {
+    encode: (key, value) => {
+      const check = (json: I): Either.Either<Json, ParseResult.ParseError> => {
         const wrong = StorableJson.unstorable(json)
         // The type of the schema's encoded side has been checked, and the values just now.
-        if (wrong === undefined) return Effect.succeed(json as Json)
+        if (wrong === undefined) return Either.right(json as Json)
         const message = `the value for the key ${JSON.stringify(key)} cannot be stored: ${wrong.found} at ${StorableJson.showPath(wrong.path)}`
-        return Effect.fail(ParseResult.parseError(new ParseResult.Type(schema.ast, json, message)))
-      }),
+        return Either.left(ParseResult.parseError(new ParseResult.Type(schema.ast, json, message)))
+      }
+      const encoded = encode(value)
+      // An Either is an Effect of its members' types: the schema encodes at once.
+      return Either.isEither(encoded)
+        ? Either.flatMap(encoded as Either.Either<I, ParseResult.ParseError>, check)
+        : Effect.flatMap(encoded, check)
+    },
     decode: SafeDecode.decoder(schema),
     find: (db, key) =>
       Effect.flatMap(format.name === "server" ? getFor(db, key, longest) : db.get(key), (json) => {
@@ -138,15 +197,21 @@ export const make = <A, I, R>(
           ? Effect.succeed(found(false))
           : Effect.map(isEnded(db, entry.right, prefixStamp), found)
       }),
-    write: (command, key, json, { lifetime, loadedAt, staleFor, tags, took }) =>
-      format.name === "server"
-        ? command(key, json, Number.isFinite(lifetime) ? Math.max(Math.ceil(lifetime / 1000), 1) : Ttl.forever)
-        : Effect.flatMap(Clock.currentTimeMillis, (now) =>
-            command(
-              key,
-              format.write({ _tag: "Value", json, expiresAt: now + lifetime, loadedAt, tags, took }),
-              Ttl.forServer(lifetime + staleFor)
-            )
+    findMany: (db, keys) =>
+      Effect.flatMap(
+        format.name === "server" ? getManyFor(db, keys, longest) : ManyKeys.of(db).get(keys),
+        (results) => {
+          const found = results.map(
+            Either.map(Option.map((json): Found => ({ json, entry: format.read(json), isEnded: false })))
           )
+          return format.name === "server" ? Effect.succeed(found) : endMany(db, found, prefixStamp)
+        }
+      ),
+    stored,
+    write: (command, key, json, options) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const { ttl, value } = stored(json, options, now)
+        return command(key, value, ttl)
+      })
   }
 }

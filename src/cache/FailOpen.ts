@@ -1,14 +1,20 @@
 /** Failing open: an outage of the cache is a miss. */
 
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { NoMoreServers } from "../model/GhostDBError.js"
-import type { GhostDBService } from "../model/GhostDBService.js"
+import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
+import type { Json } from "../model/Json.js"
 import * as Decorator from "./Decorator.js"
 import * as Intent from "./Intent.js"
+import * as ManyKeys from "./ManyKeys.js"
 import * as Outage from "./Outage.js"
 import * as PerClient from "./PerClient.js"
+
+const isFailed = <A>(result: ManyKeys.Result<A>): result is Either.Left<NoMoreServers, A> =>
+  Either.isLeft(result) && Outage.isOutage(result.left)
 
 /** The wrappers of one client: callers share work by the service, so each service has one wrapper. */
 const wrappers = () => new WeakMap<GhostDBService, GhostDBService>()
@@ -40,6 +46,28 @@ export const wrap = (db: GhostDBService): GhostDBService => {
     nodeSize: (node) => otherwise(Option.none())(db.nodeSize(node)),
     getSnitchMetrics: otherwise({ metrics: [] })(db.getSnitchMetrics),
     getWatchdogMetrics: otherwise({ metrics: [] })(db.getWatchdogMetrics)
+  })
+  const many = ManyKeys.of(db)
+  const manyOtherwise =
+    <B>(answer: B) =>
+    (self: Effect.Effect<ReadonlyArray<ManyKeys.Result<B>>>) =>
+      Effect.flatMap(self, (results) => {
+        const failed = results.find(isFailed)
+        if (failed === undefined) return Effect.succeed(results)
+        return Effect.flatMap(FiberRef.get(Intent.current), ({ strict }) =>
+          strict === true
+            ? Effect.succeed(results)
+            : Effect.as(
+                Outage.record(db, failed.left, results.filter(isFailed).length),
+                results.map((result) => (isFailed(result) ? Either.right(answer) : result))
+              )
+        )
+      })
+  ManyKeys.attach(open, {
+    get: (keys) => manyOtherwise<Option.Option<Json>>(Option.none())(many.get(keys)),
+    put: (entries) => manyOtherwise<StoreResult>("NOT_STORED")(many.put(entries)),
+    add: (entries) => manyOtherwise<StoreResult>("NOT_STORED")(many.add(entries)),
+    delete: (keys) => manyOtherwise<DeleteResult>("NOT_FOUND")(many.delete(keys))
   })
   known.set(db, open)
   return open

@@ -35,10 +35,10 @@ const warn = (db: GhostDBService, message: string, reason: string): Effect.Effec
     return Effect.logWarning(message).pipe(Effect.annotateLogs({ reason, suppressed: last?.suppressed ?? 0 }))
   })
 
-/** No node served a command, and the caller goes on without the cache. */
-export const record = (db: GhostDBService, error: NoMoreServers): Effect.Effect<void> =>
+/** No node served a command, or so many, and the caller goes on without the cache. */
+export const record = (db: GhostDBService, error: NoMoreServers, count = 1): Effect.Effect<void> =>
   Effect.zipRight(
-    Metric.increment(ClientMetrics.outages),
+    Metric.incrementBy(ClientMetrics.outages, count),
     warn(db, "GhostDB does not answer: going on without the cache", error.message)
   )
 

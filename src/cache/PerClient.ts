@@ -12,6 +12,7 @@ import * as Telemetry from "../telemetry/Telemetry.js"
 import { CacheEvents } from "./CacheEvents.js"
 import { Calls } from "./Calls.js"
 import * as Intent from "./Intent.js"
+import * as ManyKeys from "./ManyKeys.js"
 
 /** What all services of one client share, decorated or not. */
 export interface Shared {
@@ -82,12 +83,18 @@ export class PerClient {
 
   /** A write of the user's: what is under way for the key is detached first. */
   writing<A, E, R>(key: string, write: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.writingMany([key], write)
+  }
+
+  /** {@link writing} of many keys. */
+  writingMany<A, E, R>(keys: ReadonlyArray<string>, write: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     const { calls } = this.shared
     return Effect.suspend(() => {
       if (calls.isIdle) return write
       return Effect.flatMap(FiberRef.get(Intent.current), ({ storing }) => {
-        const before = storing === true ? undefined : calls.write(key)
-        return before === undefined ? write : Effect.zipRight(before, write)
+        if (storing === true) return write
+        const before = keys.flatMap((key) => calls.write(key) ?? [])
+        return before.length === 0 ? write : Effect.zipRight(Effect.all(before, { discard: true }), write)
       })
     })
   }
@@ -117,6 +124,7 @@ export const of = (db: GhostDBService): PerClient => {
 /** The service of a new client, with the state that ends with the scope. */
 export const attach = (
   db: GhostDBService,
+  many: ManyKeys.ManyKeys,
   settings: Pick<Shared, "deadline" | "isTraced"> & { readonly scope: Scope.Scope }
 ): GhostDBService => {
   const state = new PerClient(makeShared(settings), "", false, false)
@@ -130,8 +138,16 @@ export const attach = (
       return db.flush
     })
   }
+  ManyKeys.attach(attached, {
+    get: many.get,
+    put: (entries) => state.writingMany(keysOf(entries), many.put(entries)),
+    add: (entries) => state.writingMany(keysOf(entries), many.add(entries)),
+    delete: (keys) => state.writingMany(keys, many.delete(keys))
+  })
   return Object.assign(attached, { [id]: state })
 }
+
+const keysOf = (entries: ReadonlyArray<ManyKeys.Entry>) => entries.map(({ key }) => key)
 
 /** The service with the state of a decorated one. */
 export const carry = (db: GhostDBService, state: PerClient): GhostDBService => Object.assign(db, { [id]: state })

@@ -10,11 +10,14 @@
 
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
+import type { Json } from "../model/Json.js"
+import * as ManyKeys from "./ManyKeys.js"
 import * as PerClient from "./PerClient.js"
 
 /** When something was declared to count no longer. */
@@ -108,7 +111,11 @@ const heal = (db: GhostDBService): Effect.Effect<void> =>
 
 /** The latest stamp under a key, none where there has been none, or it is lost. */
 export const read = (db: GhostDBService, key: string): Effect.Effect<Option.Option<Stamp>, NoMoreServers | KeyError> =>
-  Effect.flatMap(db.get(key), (found) => {
+  Effect.flatMap(db.get(key), (found) => settle(db, key, found))
+
+/** The stamp that counts, where a node has had this. */
+const settle = (db: GhostDBService, key: string, found: Option.Option<Json>): Effect.Effect<Option.Option<Stamp>> =>
+  Effect.suspend(() => {
     const memory = memoryOf(db)
     const stamp = Option.flatMap(found, decode)
     const remembered = memory.latest(key)
@@ -127,12 +134,31 @@ export const readKept = (
   db: GhostDBService,
   key: string
 ): Effect.Effect<Option.Option<Stamp>, NoMoreServers | KeyError> =>
-  Effect.flatMap(read(db, key), (stamp) => {
+  Effect.flatMap(db.get(key), (found) => keep(db, key, found))
+
+const keep = (db: GhostDBService, key: string, found: Option.Option<Json>): Effect.Effect<Option.Option<Stamp>> =>
+  Effect.flatMap(settle(db, key, found), (stamp) => {
     const remembered = memoryOf(db).latest(key)
     return Option.isSome(stamp) || remembered === undefined
       ? Effect.succeed(stamp)
       : Effect.as(rewrite(db, key, remembered), Option.some(remembered))
   })
+
+/** {@link readKept} of many keys. */
+export const readKeptMany = (
+  db: GhostDBService,
+  keys: ReadonlyArray<string>
+): Effect.Effect<ReadonlyMap<string, Either.Either<Option.Option<Stamp>, NoMoreServers | KeyError>>> =>
+  Effect.flatMap(ManyKeys.of(db).get(keys), (results) =>
+    Effect.map(
+      ManyKeys.eithers(
+        keys.map((key, index) =>
+          Effect.flatMap(results[index] ?? Either.right(Option.none()), (found) => keep(db, key, found))
+        )
+      ),
+      (stamps) => ManyKeys.zip(keys, stamps)
+    )
+  )
 
 /** Makes a stamp later than any that this process knows. What it stamps counts no longer here, even where that fails. */
 export const renew = (db: GhostDBService, key: string): Effect.Effect<Stamp, NoMoreServers | KeyError> =>

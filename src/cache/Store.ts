@@ -11,10 +11,10 @@ import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import type { DurationLike, Ttl } from "../model/Ttl.js"
-import * as Batch from "./Batch.js"
 import * as CacheAside from "./CacheAside.js"
 import * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
+import * as ManyKeys from "./ManyKeys.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
 import * as Stamps from "./Stamps.js"
@@ -36,6 +36,7 @@ import type {
 } from "./StoreOptions.js"
 import * as StoreRequests from "./StoreRequests.js"
 import * as TypedCommands from "./TypedCommands.js"
+import * as TypedMany from "./TypedMany.js"
 
 /**
  * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs, and `G` what the
@@ -75,30 +76,42 @@ export interface StoreOf<
   ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>
   /** Removes a key. `NOT_FOUND` where it had no entry. */
   readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError, Self>
-  /** {@link StoreOf.get} of many keys: each key's result, or its error. */
+  /** {@link StoreOf.get} of many keys, as one operation: each key's result, or its error, in the order of the keys. */
   readonly getMany: (
-    keys: Iterable<string>,
-    options?: Batch.BatchOptions
+    keys: Iterable<string>
   ) => Effect.Effect<
     ReadonlyMap<string, Either.Either<Option.Option<A>, NoMoreServers | KeyError | E>>,
     never,
     Self | R
   >
+  /** {@link StoreOf.getMany} of the keys that have a value, by key. Fails as a whole with the first key's error. */
+  readonly getSomes: (
+    keys: Iterable<string>
+  ) => Effect.Effect<ReadonlyMap<string, A>, NoMoreServers | KeyError | E, Self | R>
   /**
-   * {@link StoreOf.put} of many keys: each key's result, or its error. The last of several entries of a key is stored.
+   * {@link StoreOf.put} of many keys, as one operation: each key's result, or its error. The last of several entries of a
+   * key is stored.
    */
   readonly putMany: (
     entries: Iterable<readonly [key: string, value: A]>,
-    options?: Batch.BatchOptions & { readonly ttl?: Ttl | undefined }
+    options?: { readonly ttl?: Ttl | undefined }
   ) => Effect.Effect<
     ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
     never,
     Self | R
   >
-  /** {@link StoreOf.delete} of many keys: each key's result, or its error. */
+  /** {@link StoreOf.add} of many keys, as one operation: each key's result, or its error. */
+  readonly addMany: (
+    entries: Iterable<readonly [key: string, value: A]>,
+    options?: { readonly ttl?: Ttl | undefined }
+  ) => Effect.Effect<
+    ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
+    never,
+    Self | R
+  >
+  /** {@link StoreOf.delete} of many keys, as one operation: each key's result, or its error. */
   readonly deleteMany: (
-    keys: Iterable<string>,
-    options?: Batch.BatchOptions
+    keys: Iterable<string>
   ) => Effect.Effect<ReadonlyMap<string, Either.Either<DeleteResult, NoMoreServers | KeyError>>, never, Self>
   /**
    * Cache-aside: the value of a key, or else that of the effect, which is stored.
@@ -141,6 +154,10 @@ export interface StoreOf<
    * cluster together, each key once.
    */
   readonly request: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, Self | R>
+}
+
+interface ManyOptions {
+  readonly ttl?: Ttl | undefined
 }
 
 /** The store's options by whatever type they have been checked. */
@@ -212,17 +229,42 @@ export const make = <
     Effect.flatMap(tag, (db) => TypedCommands.write(db, command, keyOf(key), value, ttl, entries, own))
   const put = (key: string, value: A, ttl?: Ttl) => write("put", key, value, ttl)
   const remove = (key: string) => Effect.flatMap(tag, (db) => TypedCommands.remove(db, keyOf(key)))
-  const getMany = (keys: Iterable<string>, batch?: Batch.BatchOptions) => Batch.forEachKey(keys, get, batch)
   const add = (key: string, value: A, ttl?: Ttl) =>
     Effect.flatMap(write("add", key, value, ttl), (result) =>
       result === "STORED" || format.name === "server"
         ? Effect.succeed(result)
-        : Effect.flatMap(tag, (db) =>
-            Effect.flatMap(TypedCommands.isOver(db, keyOf(key), entries), (isOver) =>
-              isOver ? Effect.zipRight(remove(key), write("add", key, value, ttl)) : Effect.succeed(result)
-            )
-          )
+        : Effect.flatMap(tag, (db) => TypedCommands.replace(db, keyOf(key), value, ttl, entries, own))
     )
+
+  type Found = ReadonlyMap<string, Either.Either<Option.Option<A>, NoMoreServers | KeyError | DecodeError<D>>>
+  const getMany = (keys: Iterable<string>) =>
+    Effect.flatMap(tag, (db) => {
+      const distinct = [...new Set(keys)]
+      return Effect.map(TypedMany.find(db, distinct.map(keyOf), entries, own), (results) =>
+        // As for one key, the errors of decoding are those that `onDecodeError` leaves.
+        ManyKeys.zip(distinct, results)
+      ) as Effect.Effect<Found, never, R | FR>
+    })
+  const writeMany =
+    (command: "put" | "add") =>
+    (pairs: Iterable<readonly [string, A]>, options: ManyOptions = {}) =>
+      Effect.flatMap(tag, (db) => {
+        const distinct = new Map(pairs)
+        const values = Array.from(distinct, ([key, value]) => [keyOf(key), value] as const)
+        const results =
+          command === "put"
+            ? TypedMany.write(db, "put", values, options.ttl, entries, own)
+            : TypedMany.add(db, values, options.ttl, entries, own)
+        return Effect.map(results, (results) => ManyKeys.zip(distinct.keys(), results))
+      })
+  const deleteMany = (keys: Iterable<string>) =>
+    Effect.flatMap(tag, (db) => {
+      const distinct = [...new Set(keys)]
+      const full = distinct.map(keyOf)
+      return Effect.map(TypedMany.told(db, full, ManyKeys.of(db).delete(full)), (results) =>
+        ManyKeys.zip(distinct, results)
+      )
+    })
 
   const getOrElse = <E2, R2, F2, FI2, FR2>(
     key: string,
@@ -252,9 +294,10 @@ export const make = <
     add,
     delete: remove,
     getMany,
-    putMany: (values, options = {}) =>
-      Batch.forEachEntry(values, (key, value) => put(key, value, options.ttl), options),
-    deleteMany: (keys, batch) => Batch.forEachKey(keys, remove, batch),
+    getSomes: (keys) => Effect.flatMap(getMany(keys), ManyKeys.somes),
+    putMany: writeMany("put"),
+    addMany: writeMany("add"),
+    deleteMany,
     // Which of the errors can occur, the options say: their types are those of the options.
     getOrElse: getOrElse as StoreOf<
       Self,

@@ -66,7 +66,7 @@ export const remove = (db: GhostDBService, key: string): Effect.Effect<DeleteRes
   told(db, key, db.delete(key))
 
 /** Whether what stands under a key is there for the server only: it has expired, was ended, or is a failure. */
-export const isOver = <A, R>(
+const isOver = <A, R>(
   db: GhostDBService,
   key: string,
   entries: EntryStore.EntryStore<A, R>
@@ -75,4 +75,19 @@ export const isOver = <A, R>(
     Option.exists(found, ({ entry, isEnded }) =>
       Option.exists(Either.getRight(entry), ({ _tag, expiresAt }) => isEnded || _tag === "Failure" || expiresAt <= now)
     )
+  )
+
+/** Adds a value in the place of one that is over; `NOT_STORED` where what stands there is not. */
+export const replace = <A, R>(
+  db: GhostDBService,
+  key: string,
+  value: A,
+  ttl: Ttl | undefined,
+  entries: EntryStore.EntryStore<A, R>,
+  freshness: Freshness.Freshness<A>
+): Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, R> =>
+  Effect.flatMap(isOver(db, key, entries), (isOver) =>
+    isOver
+      ? Effect.zipRight(remove(db, key), write(db, "add", key, value, ttl, entries, freshness))
+      : Effect.succeed("NOT_STORED")
   )

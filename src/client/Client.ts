@@ -21,7 +21,7 @@ import * as Telemetry from "../telemetry/Telemetry.js"
 import * as PostMany from "../transport/PostMany.js"
 import { Transport } from "../transport/Transport.js"
 import type { Environment } from "./Command.js"
-import { service } from "./Commands.js"
+import { manyKeys, service } from "./Commands.js"
 
 /** {@link GhostDBConfig.GhostDBOptions} and the nodes. */
 export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
@@ -60,7 +60,7 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
     attempts: Telemetry.attemptsOf(settings.metrics),
     isTraced: spans === "auto" ? Telemetry.isTraced : () => spans === "always"
   }
-  const db = PerClient.attach(service(env), {
+  const db = PerClient.attach(service(env), manyKeys(env), {
     scope: yield* Effect.scope,
     deadline: settings.deadline,
     isTraced: env.isTraced

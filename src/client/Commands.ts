@@ -3,16 +3,18 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type * as ManyKeys from "../cache/ManyKeys.js"
 import * as ClusterState from "../cluster/ClusterState.js"
 import * as Routing from "../cluster/Routing.js"
 import { type JsonText, jsonText } from "../model/Exchange.js"
 import { NoMoreServers } from "../model/GhostDBError.js"
-import type { GhostDBService } from "../model/GhostDBService.js"
+import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Metrics } from "../model/Metrics.js"
 import { Ttl } from "../model/Ttl.js"
 import type * as Telemetry from "../telemetry/Telemetry.js"
 import { type Environment, now, type ToRequest } from "./Command.js"
 import { runKeyed, runOn, runUnkeyed } from "./Execute.js"
+import { runMany } from "./Many.js"
 
 /** The value's JSON text. Throws, and so makes a defect of, what the compiler has been talked out of refusing. */
 const stringify = (key: string, value: unknown): JsonText => {
@@ -79,6 +81,42 @@ const metrics = <Row>(
   Effect.map(broadcast(env, operation, toRequest, false), ({ answered }) => ({
     metrics: answered.map(({ answer, node }) => ({ node, data: answer }))
   }))
+
+/** The commands of a client on many keys. */
+export const manyKeys = (env: Environment): ManyKeys.ManyKeys => {
+  const store = (entries: ReadonlyArray<ManyKeys.Entry>, command: "put" | "add") =>
+    Effect.suspend(() => {
+      const lifetimes = entries.map(({ ttl }) => Ttl.toSeconds(ttl))
+      return runMany<StoreResult>(env, {
+        operation: command,
+        access: "write",
+        keys: entries.map(({ key }) => key),
+        toRequest: (protocol, index) => {
+          // Every index is one of an entry.
+          const { key, value } = entries[index] as ManyKeys.Entry
+          return protocol[command](key, () => stringify(key, value), lifetimes[index] ?? Ttl.forever)
+        }
+      })
+    })
+  return {
+    get: (keys) =>
+      runMany(env, {
+        operation: "get",
+        access: "read",
+        keys,
+        toRequest: (protocol, index) => protocol.get(keys[index] ?? "")
+      }),
+    put: (entries) => store(entries, "put"),
+    add: (entries) => store(entries, "add"),
+    delete: (keys) =>
+      runMany(env, {
+        operation: "delete",
+        access: "write",
+        keys,
+        toRequest: (protocol, index) => protocol.delete(keys[index] ?? "")
+      })
+  }
+}
 
 /** The commands of a client. */
 export const service = (env: Environment): GhostDBService => {

@@ -174,7 +174,16 @@ describe("many keys", () => {
     expectTypeOf(GhostDB.putMany([["a", 1]], { ttl: 5 })).toEqualTypeOf<
       Effect.Effect<Results<StoreResult, NoMoreServers | KeyError>, never, GhostDB>
     >()
-    expectTypeOf(GhostDB.deleteMany(new Set(["a"]), { concurrency: 8 })).toEqualTypeOf<
+    expectTypeOf(GhostDB.addMany([["a", 1]], { ttl: 5 })).toEqualTypeOf<
+      Effect.Effect<Results<StoreResult, NoMoreServers | KeyError>, never, GhostDB>
+    >()
+    expectTypeOf(GhostDB.getSomes(["a"])).toEqualTypeOf<
+      Effect.Effect<ReadonlyMap<string, Json>, NoMoreServers | KeyError, GhostDB>
+    >()
+    expectTypeOf(GhostDB.forSchema(User, { onDecodeError: "miss" }).getSomes(["a"])).toEqualTypeOf<
+      Effect.Effect<ReadonlyMap<string, User>, NoMoreServers | KeyError, GhostDB>
+    >()
+    expectTypeOf(GhostDB.deleteMany(new Set(["a"]))).toEqualTypeOf<
       Effect.Effect<Results<DeleteResult, NoMoreServers | KeyError>, never, GhostDB>
     >()
     expectTypeOf(GhostDB.forSchema(User).getMany(["a"])).toEqualTypeOf<

@@ -219,7 +219,7 @@ for (const [name, layer] of [
             ["m:3", Either.right(Option.none())],
             [lone, error()]
           ])
-          const removed = yield* GhostDB.deleteMany(new Set(["m:1", "m:3", lone]), { concurrency: 1 })
+          const removed = yield* GhostDB.deleteMany(new Set(["m:1", "m:3", lone]))
           expect([...removed]).toEqual([
             ["m:1", Either.right("REMOVED")],
             ["m:3", Either.right("NOT_FOUND")],

@@ -9,7 +9,11 @@ const setting = () => {
   const queue = new RequestQueue()
   const inFlight = new Deque<PendingRequest>()
   const push = (name: string, deadline = 100, body: string | Uint8Array | (() => string | undefined) = name) => {
-    const request = new PendingRequest("", body, deadline, (outcome) => ends.push([name, outcome]))
+    const requester = {
+      payload: () => (typeof body === "function" ? body() : body),
+      settle: (_: number, outcome: unknown) => void ends.push([name, outcome])
+    }
+    const request = new PendingRequest("", requester, 0, deadline)
     queue.push(request)
     return request
   }

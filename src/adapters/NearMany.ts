@@ -1,0 +1,128 @@
+/** The commands of a near cache on many keys. */
+import * as Cause from "effect/Cause"
+import type * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Exit from "effect/Exit"
+import * as FiberRef from "effect/FiberRef"
+import type * as Option from "effect/Option"
+import type { Calls } from "../cache/Calls.js"
+import * as Intent from "../cache/Intent.js"
+import type * as ManyKeys from "../cache/ManyKeys.js"
+import * as ReservedKeys from "../cache/ReservedKeys.js"
+import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { Json } from "../model/Json.js"
+import type { Ttl } from "../model/Ttl.js"
+
+/** What is held in this process, and what is done to it. */
+export interface Tier {
+  readonly clock: Clock.Clock
+  readonly calls: Calls
+  /** What is held of a key; counts a hit where there is something. */
+  readonly find: (key: string) => Option.Option<Json> | undefined
+  /** So many more keys are asked of nodes. The number of all of them until now. */
+  readonly missed: (count: number) => number
+  readonly hold: (key: string, value: Option.Option<Json>, holdFor: number) => void
+  /** A write of a key has ended. */
+  readonly written: (key: string, failed: boolean, ttl: Ttl | undefined) => void
+  /** Tells other processes of writes. */
+  readonly tell: (keys: ReadonlyArray<string>) => Effect.Effect<void>
+}
+
+/** Whether the near cache has to do with a key. One of untyped code is left to the client to refuse. */
+export const isNear = (key: string): boolean => typeof key === "string" && !ReservedKeys.isVolatile(key)
+
+/** The commands before those of the client. */
+export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
+  const fetch = (keys: ReadonlyArray<string>, variant: string, holdFor: number) =>
+    tier.calls.shareMany<Option.Option<Json>, NoMoreServers | KeyError, never>(tier.clock, keys, variant, (calls) =>
+      Effect.map(far.get(calls.map(({ key }) => key)), (results) => {
+        for (const [index, call] of calls.entries()) {
+          const result = results[index]
+          if (result?._tag === "Right" && !call.detached) tier.hold(call.key, result.right, holdFor)
+        }
+        return results.map(Exit.fromEither)
+      })
+    )
+
+  const get: ManyKeys.ManyKeys["get"] = (keys) =>
+    Effect.flatMap(FiberRef.get(Intent.current), ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
+      const results: Array<ManyKeys.Result<Option.Option<Json>>> = []
+      const missing: Array<readonly [index: number, key: string]> = []
+      const others: Array<readonly [index: number, key: string]> = []
+      for (const [index, key] of keys.entries()) {
+        const found = !isNear(key) || fresh === true ? undefined : tier.find(key)
+        if (found !== undefined) results[index] = Either.right(found)
+        else (isNear(key) ? missing : others).push([index, key])
+      }
+      if (missing.length + others.length === 0) return Effect.succeed(results)
+      // What is asked for anew must not be answered by an older request.
+      const count = tier.missed(missing.length)
+      const variant = fresh === true ? `fresh ${count}` : strict === true ? "strict" : ""
+      const near = Effect.flatMap(
+        fetch(
+          missing.map(([, key]) => key),
+          variant,
+          holdFor
+        ),
+        (fetched) =>
+          Effect.forEach(
+            fetched,
+            ([exit], at) =>
+              Effect.map(resultOf(exit), (result) => {
+                results[missing[at]?.[0] ?? 0] = result
+              }),
+            { discard: true }
+          )
+      )
+      const rest = Effect.map(far.get(others.map(([, key]) => key)), (fetched) => {
+        for (const [at, result] of fetched.entries()) results[others[at]?.[0] ?? 0] = result
+      })
+      return Effect.as(
+        Effect.all([missing.length > 0 ? near : Effect.void, others.length > 0 ? rest : Effect.void], {
+          concurrency: "unbounded",
+          discard: true
+        }),
+        results
+      )
+    })
+
+  /** What was held before goes after the write, and so do gets that may have been answered before. */
+  const writing = <A>(
+    keys: ReadonlyArray<string>,
+    ttls: ReadonlyArray<Ttl> | undefined,
+    write: Effect.Effect<ReadonlyArray<ManyKeys.Result<A>>>
+  ) =>
+    Effect.onExit(write, (exit) => {
+      const near = keys.filter((key) => typeof key === "string")
+      for (const [index, key] of keys.entries()) {
+        if (typeof key !== "string") continue
+        const failed = Exit.isFailure(exit) || exit.value[index]?._tag === "Left"
+        tier.written(key, failed, ttls?.[index])
+      }
+      return tier.tell(near)
+    })
+  const keysOf = (entries: ReadonlyArray<ManyKeys.Entry>) => entries.map(({ key }) => key)
+  return {
+    get,
+    put: (entries) =>
+      writing(
+        keysOf(entries),
+        entries.map(({ ttl }) => ttl),
+        far.put(entries)
+      ),
+    add: (entries) => writing(keysOf(entries), undefined, far.add(entries)),
+    delete: (keys) => writing(keys, undefined, far.delete(keys))
+  }
+}
+
+/** A failure with an error of the command is its result. */
+const resultOf = <A>(exit: Exit.Exit<A, NoMoreServers | KeyError>): Effect.Effect<ManyKeys.Result<A>> =>
+  Exit.match(exit, {
+    onSuccess: (value) => Effect.succeed(Either.right(value)),
+    onFailure: (cause) =>
+      Either.match(Cause.failureOrCause(cause), {
+        onLeft: (error) => Effect.succeed(Either.left(error)),
+        onRight: Effect.failCause
+      })
+  })

@@ -1,0 +1,124 @@
+/**
+ * The commands on many keys. A client of this package runs them as one operation, and so do its decorators; for a service
+ * written by hand they are made of its commands on one key.
+ */
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import type * as Option from "effect/Option"
+import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
+import type { Json, Storable } from "../model/Json.js"
+import { Ttl } from "../model/Ttl.js"
+
+/** What came of one key. */
+export type Result<A> = Either.Either<A, NoMoreServers | KeyError>
+
+/** What is stored under one key. That the value is JSON has been checked. */
+export interface Entry {
+  readonly key: string
+  readonly value: unknown
+  readonly ttl: Ttl
+}
+
+/** Each gives the results in the order of the keys, and never fails as a whole. */
+export interface ManyKeys {
+  readonly get: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Result<Option.Option<Json>>>>
+  readonly put: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<Result<StoreResult>>>
+  readonly add: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<Result<StoreResult>>>
+  readonly delete: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Result<DeleteResult>>>
+}
+
+// Not a member of the service: who spreads a service to change one of its commands changes that for many keys as well.
+const attached = new WeakMap<GhostDBService, ManyKeys>()
+
+/** The service with commands on many keys of its own. */
+export const attach = (db: GhostDBService, many: ManyKeys): GhostDBService => {
+  attached.set(db, many)
+  return db
+}
+
+/** The commands of a service on many keys. */
+export const of = (db: GhostDBService): ManyKeys => attached.get(db) ?? oneByOne(db)
+
+const concurrency = 128
+
+const oneByOne = (db: GhostDBService): ManyKeys => {
+  const each = <I, A>(items: ReadonlyArray<I>, command: (item: I) => Effect.Effect<A, NoMoreServers | KeyError>) =>
+    Effect.forEach(items, (item) => Effect.either(command(item)), { concurrency })
+  // Their makers have checked that values are JSON.
+  const storable = (value: unknown) => value as Storable<Json>
+  return {
+    get: (keys) => each(keys, db.get),
+    put: (entries) => each(entries, ({ key, ttl, value }) => db.put<Json>(key, storable(value), ttl)),
+    add: (entries) => each(entries, ({ key, ttl, value }) => db.add<Json>(key, storable(value), ttl)),
+    delete: (keys) => each(keys, db.delete)
+  }
+}
+
+/** {@link ManyKeys.get} as a map: each key once, in their order. */
+export const getMap = (
+  db: GhostDBService,
+  keys: Iterable<string>
+): Effect.Effect<ReadonlyMap<string, Result<Option.Option<Json>>>> =>
+  Effect.suspend(() => {
+    const distinct = [...new Set(keys)]
+    return Effect.map(of(db).get(distinct), (results) => zip(distinct, results))
+  })
+
+/** {@link ManyKeys.put} or `add` of entries with one TTL as a map: the last of several entries of a key counts. */
+export const writeMap = (
+  db: GhostDBService,
+  command: "put" | "add",
+  entries: Iterable<readonly [key: string, value: unknown]>,
+  ttl: Ttl = Ttl.forever
+): Effect.Effect<ReadonlyMap<string, Result<StoreResult>>> =>
+  Effect.suspend(() => {
+    const distinct = new Map(entries)
+    return Effect.map(of(db)[command](Array.from(distinct, ([key, value]) => ({ key, value, ttl }))), (results) =>
+      zip(distinct.keys(), results)
+    )
+  })
+
+/** {@link ManyKeys.delete} as a map. */
+export const deleteMap = (
+  db: GhostDBService,
+  keys: Iterable<string>
+): Effect.Effect<ReadonlyMap<string, Result<DeleteResult>>> =>
+  Effect.suspend(() => {
+    const distinct = [...new Set(keys)]
+    return Effect.map(of(db).delete(distinct), (results) => zip(distinct, results))
+  })
+
+/** A map of keys to the results in their order. */
+export const zip = <A>(keys: Iterable<string>, results: ReadonlyArray<A>): ReadonlyMap<string, A> => {
+  const map = new Map<string, A>()
+  let index = 0
+  // There is a result for each key.
+  for (const key of keys) map.set(key, results[index++] as A)
+  return map
+}
+
+/** The values of those that have one. Fails with the first error, in the order of the keys. */
+export const somes = <A, E>(
+  results: ReadonlyMap<string, Either.Either<Option.Option<A>, E>>
+): Either.Either<ReadonlyMap<string, A>, E> => {
+  const values = new Map<string, A>()
+  for (const [key, result] of results) {
+    if (Either.isLeft(result)) return Either.left(result.left)
+    if (result.right._tag === "Some") values.set(key, result.right.value)
+  }
+  return Either.right(values)
+}
+
+/** What effects come to, in their order. Those that are results already take no fiber, as schemas that are synchronous. */
+export const eithers = <A, E, R>(
+  effects: ReadonlyArray<Effect.Effect<A, E, R>>
+): Effect.Effect<ReadonlyArray<Either.Either<A, E>>, never, R> => {
+  const done: Array<Either.Either<A, E>> = []
+  for (const effect of effects) {
+    // An Either is an Effect of its members' types.
+    if (Either.isEither(effect)) done.push(effect as Either.Either<A, E>)
+    else return Effect.forEach(effects, Effect.either, { concurrency })
+  }
+  return Effect.succeed(done)
+}
