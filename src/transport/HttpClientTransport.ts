@@ -50,7 +50,7 @@ const overHttpClient = (
     const { host, port } = parseAddress(node, settings.port)
     return `${settings.protocol}://${format(host, port)}/${command}`
   }
-  const tooLarge: Fault = { reason: "BadReply", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
+  const tooLarge: Fault = { reason: "ReplyTooLarge", detail: `a reply of more than ${settings.maxReplyBytes} bytes` }
   const text = (response: HttpClientResponse.HttpClientResponse) => {
     const { "content-encoding": encoding, "content-length": length } = response.headers
     // A body of a known length costs less in one piece. What is compressed has no known length.
@@ -83,7 +83,7 @@ const overHttpClient = (
         return text === undefined ? Effect.succeed(withheld) : inFlight.run(node, send(node, command, text), deadline)
       }),
     interrupt: inFlight.interrupt,
-    release: () => Effect.void
+    release: inFlight.interrupt
   }
 }
 
