@@ -2,11 +2,17 @@
  * Runs worlds by their seeds, and shows those that break a promise.
  *
  * `--seeds <n>`: that many (default 2000), from `--from <seed>` (default 1) on. `--seed <n>`: this one alone; with
- * `--trace`, with all that happens in it. `--keep-going`: does not stop at the first that fails.
+ * `--trace`, with all that happens in it. `--keep-going`: does not stop at the first that fails. `--brief`: tells no story.
+ *
+ * `--plant`: plants bugs, one at a time, and tells after how many seeds each is found. `--scale`: a thousand clients and
+ * two hundred nodes. `--balance`: how evenly rings spread keys.
  */
 import { parseArgs } from "node:util"
+import * as Balance from "./balance.js"
 import { violations } from "./invariants.js"
+import { plant } from "./plant.js"
 import * as Scenario from "./Scenario.js"
+import * as Scale from "./scale.js"
 import { shrink } from "./shrink.js"
 import { story } from "./story.js"
 import * as World from "./World.js"
@@ -17,7 +23,11 @@ const { values } = parseArgs({
     from: { type: "string", default: "1" },
     seed: { type: "string" },
     trace: { type: "boolean", default: false },
-    "keep-going": { type: "boolean", default: false }
+    "keep-going": { type: "boolean", default: false },
+    brief: { type: "boolean", default: false },
+    plant: { type: "boolean", default: false },
+    scale: { type: "boolean", default: false },
+    balance: { type: "boolean", default: false }
   }
 })
 
@@ -28,7 +38,7 @@ const check = (seed: number): boolean => {
   const [first] = broken
   if (first === undefined) return true
   console.log(`seed ${seed} breaks ${broken.map(({ invariant }) => invariant).join(", ")}`)
-  console.log(story(shrink(scenario, first.invariant), first.invariant))
+  if (!values.brief) console.log(story(shrink(scenario, first.invariant), first.invariant))
   return false
 }
 
@@ -58,5 +68,17 @@ const many = (from: number, count: number): boolean => {
   return failed === 0
 }
 
-const isWell = values.seed === undefined ? many(Number(values.from), Number(values.seeds)) : one(Number(values.seed))
-process.exitCode = isWell ? 0 : 1
+const run = (): boolean => {
+  if (values.plant) return plant(Number(values.seeds))
+  if (values.scale) {
+    console.log(Scale.table({ clients: 1000, nodes: 200, rate: 0.5 }))
+    return true
+  }
+  if (values.balance) {
+    console.log(Balance.table())
+    return true
+  }
+  return values.seed === undefined ? many(Number(values.from), Number(values.seeds)) : one(Number(values.seed))
+}
+
+process.exitCode = run() ? 0 : 1
