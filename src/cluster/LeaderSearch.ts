@@ -27,15 +27,15 @@ export interface LeaderSearch {
 
 const minSearchInterval = 50
 
-/** A search makes so many requests one after the other: a ping, the leader's address, and twice a leader's command. */
-const requestsInTurn = 4
+/** A search makes so many requests one after the other: two pings, the leader's address, and twice a leader's command. */
+const requestsInTurn = 5
 
 const hostOf = (address: string, port: number): string => NodeAddress.parseAddress(address, port).host
 
 /** Searches over `connections`; a leader that is no live node may be a dead one that is back, which `revival` finds. */
 export const make = Effect.fnUntraced(function* (
   ref: StateRef,
-  { handshake }: Handshake,
+  { handshake, ping }: Handshake,
   { probeDead }: Revival,
   connections: Connections,
   { attemptTimeout, port }: Settings
@@ -70,6 +70,20 @@ export const make = Effect.fnUntraced(function* (
       Effect.map(({ node }) => node)
     )
 
+  /** Members know the leader: a node that they name is one of them, whatever it answered when it was last pinged. */
+  const identify = (nodes: ReadonlyArray<string>, endsAt: number) =>
+    Effect.forEach(
+      nodes.filter((node) => {
+        const dialect = ref.unsafeState().nodes.get(node)?.dialect
+        return dialect !== undefined && dialect !== "raft"
+      }),
+      (node) =>
+        Effect.flatMap(ping(node, endsAt), (dialect) =>
+          ref.transition((self) => ClusterState.dialectKnown(self, node, dialect))
+        ).pipe(Effect.ignore),
+      { concurrency: "unbounded", discard: true }
+    )
+
   let searchAgainAt = Number.NEGATIVE_INFINITY
   // Members tell the leader's raft address, whose port says nothing of HTTP: its host says who is asked first.
   const search = Effect.fnUntraced(function* (endsAt: number) {
@@ -81,8 +95,11 @@ export const make = Effect.fnUntraced(function* (
       Stream.tap((host) => Effect.sync(() => hosts.add(host))),
       Stream.mapEffect((host) => {
         const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
-        return Effect.option(
-          Effect.orElse(findByLeaderOnlyCommand(named, endsAt), () => findByLeaderOnlyCommand(others, endsAt))
+        return Effect.zipRight(
+          identify(named, endsAt),
+          Effect.option(
+            Effect.orElse(findByLeaderOnlyCommand(named, endsAt), () => findByLeaderOnlyCommand(others, endsAt))
+          )
         )
       }),
       Stream.filterMap((leader) => leader),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Option } from "effect"
-import { Client, GhostDB, NodeServer, Ring, SocketTransport } from "effect-ghostdb"
+import { Effect, Fiber, Layer, Option, TestClock } from "effect"
+import { Client, GhostDB, NodeServer, Ring, SocketTransport, TestCluster } from "effect-ghostdb"
 import * as RaftGroup from "../../src/server/RaftGroup.js"
 import * as HostileServer from "../support/HostileServer.js"
 import { clients, keys, replicas } from "../support/raft.js"
@@ -44,6 +44,24 @@ describe("the leader's address", () => {
       const client = Client.layer({ nodes, replicas }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
       expect(yield* Effect.provide(leaderOf, client)).toBe(nodes[0])
     })
+  )
+
+  it.effect("a leader that once answered a ping as another dialect does is found all the same", () =>
+    Effect.gen(function* () {
+      const cluster = yield* TestCluster
+      const ring = Ring.make(cluster.nodes, { replicas: 1 })
+      const key = keys.find((key) => Ring.owner(ring, key) === "node-2")!
+      // An empty body is how a v1 server answers a ping.
+      yield* cluster.inject("node-1", { reply: "" }, { command: "ping" })
+      const early = yield* Effect.fork(GhostDB.put(key, "early"))
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.await(early)
+      yield* cluster.heal()
+      const put = yield* Effect.fork(GhostDB.put(key, "value"))
+      yield* TestClock.adjust("10 seconds")
+      expect(yield* Fiber.join(put)).toBe("STORED")
+      expect(yield* GhostDB.leader).toEqual(Option.some("node-1"))
+    }).pipe(Effect.provide(TestCluster.layer({ nodes: 3, dialect: "raft" })))
   )
 
   it.scopedLive("is found past a node that never answers", () =>
