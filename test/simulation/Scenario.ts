@@ -194,7 +194,8 @@ const operationsOf = (
   nodes: Scenario["nodes"],
   keys: number,
   span: number,
-  firstId: number
+  firstId: number,
+  isOverloaded: boolean
 ): ReadonlyArray<Operation> => {
   const random = Random.make(seed, `operations of ${name}`)
   const operations: Array<Operation> = []
@@ -219,8 +220,8 @@ const operationsOf = (
     const together = random.chance(0.1) ? 5 : 1
     for (let i = 0; i < together; i++) add(at)
   }
-  if (random.chance(0.07)) {
-    const [at, burst] = [startsAt + random.between(0, span), random.pick([50, 200])]
+  if (random.chance(isOverloaded ? 0.6 : 0.05)) {
+    const [at, burst] = [startsAt + random.between(0, span), random.pick(isOverloaded ? [200, 400] : [50, 200])]
     for (let i = 0; i < burst; i++) add(at)
   }
   return operations
@@ -330,6 +331,12 @@ const faultsOf = (
   )
 }
 
+/** All nodes are so slow that bursts have to wait, and none of them stands still. */
+const overload = (random: Random.Random, nodes: Scenario["nodes"], until: number): ReadonlyArray<Fault> => {
+  const serviceTime = random.pick([2, 5])
+  return nodes.map(({ address }) => ({ _tag: "paced", at: 0, until, node: address, serviceTime }))
+}
+
 /** The commands by which each client shows that it works again. */
 const healedOperations = (clients: ReadonlyArray<ClientPlan>, at: number, firstId: number): ReadonlyArray<Operation> =>
   clients.flatMap(({ name }, i) =>
@@ -360,7 +367,10 @@ export const generate = (seed: number): Scenario => {
   ])
   const keys = random.int(1, 6)
   const operations: Array<Operation> = []
-  for (const client of clients) operations.push(...operationsOf(seed, client, nodes, keys, span, operations.length))
+  const isOverloaded = random.chance(0.08)
+  for (const client of clients) {
+    operations.push(...operationsOf(seed, client, nodes, keys, span, operations.length, isOverloaded))
+  }
   const healedAt = span + 500
   const worksAt = healedAt + Math.max(...clients.map((client) => revivalTakes(client) + client.deadline)) + 1000
   operations.push(...healedOperations(clients, worksAt, operations.length))
@@ -375,7 +385,7 @@ export const generate = (seed: number): Scenario => {
     nodes,
     clients,
     operations,
-    faults: faultsOf(seed, nodes, clients, healedAt),
+    faults: [...faultsOf(seed, nodes, clients, healedAt), ...(isOverloaded ? overload(random, nodes, healedAt) : [])],
     healedAt,
     worksAt,
     closedAt: worksAt + 10_000

@@ -7,11 +7,15 @@ import { type Invariant, instant, isKilled, isLate, line, planOf, processOf, val
 /** The commands of `Store.getOrElse` take as many commands as the lookup needs, and the effect. */
 const isOneCommand = ({ operation: { command } }: Entry): boolean => !["getOrElse", "expireTags"].includes(command._tag)
 
+/** A write of a key whose value is being stored waits for that first, which has a deadline of its own. */
+const waitsForAStore = ({ operation: { command } }: Entry): boolean =>
+  "key" in command && command.key.startsWith("store-")
+
 export const everyCommandEndsByItsDeadline: Invariant = (history) =>
   history.entries.filter(isOneCommand).flatMap((entry) => {
     const { client } = entry.operation
     if (entry.ended === undefined) return isKilled(history, client) ? [] : [line(entry)]
-    const { deadline } = planOf(history, client)
+    const deadline = planOf(history, client).deadline * (waitsForAStore(entry) ? 2 : 1)
     return isLate(history, client, entry.began, entry.ended, deadline) ? [`deadline ${deadline}: ${line(entry)}`] : []
   })
 
