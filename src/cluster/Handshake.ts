@@ -27,13 +27,12 @@ export const make = Effect.fnUntraced(function* (
   connections: Connections,
   { attemptTimeout, deadline: commandDeadline, dialect: configured }: Settings
 ): Effect.fn.Return<Handshake, never, Scope.Scope> {
+  const grace = attemptTimeout * (patience - 1)
   const pings = yield* Shared.make<Dialect, Fault>({
-    work: (node, endsAt) =>
-      Effect.mapError(request(connections, node, Dialects.ping, endsAt), (fault) =>
-        fault.reason === "Deadline" ? silent(attemptTimeout) : fault
-      ),
+    // Where the transport ends it at this deadline and not as an attempt, replies before it were still arriving.
+    work: (node, endsAt) => request(connections, node, Dialects.ping, endsAt - grace),
     // The transport ends the attempt, by its own clock: this one runs while the process is blocked as well.
-    timeout: Math.max(attemptTimeout * patience, commandDeadline),
+    timeout: Math.max(attemptTimeout * patience, commandDeadline) + grace,
     timedOut: Exit.fail(silent(attemptTimeout)),
     late: Exit.fail({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
     closed: Exit.fail({ reason: "Reset", detail: "the connection was closed by the client" })

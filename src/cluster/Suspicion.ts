@@ -77,8 +77,10 @@ export const make = Effect.fnUntraced(function* (
   const checkSuspect = (node: string, fault: Fault, dialectUsed: Dialect | undefined, deadline: number) =>
     Effect.matchEffect(ping(node, deadline), {
       onFailure: (reason): Effect.Effect<Verdict> =>
-        // A ping that this process could not send in time says nothing of the node.
-        ClusterState.classify(reason) === "local" ? suspect(node, fault) : markDead(node, fault),
+        // A ping that could not be sent, or answered, in the time that was left says nothing of the node.
+        ClusterState.classify(reason) === "local" || reason.reason === "Deadline"
+          ? suspect(node, fault)
+          : markDead(node, fault),
       onSuccess: (dialect) =>
         dialectUsed === dialect
           ? suspect(node, fault)
