@@ -23,8 +23,8 @@ const bugs: ReadonlyArray<Bug> = [
     changes: [
       {
         file: "src/http/ConnectionPool.ts",
-        find: "    this.queue.push(request)\n",
-        put: "    request.writtenAt = this.endpoint.now()\n    this.queue.push(request)\n"
+        find: "    this.queue.push(request)\n    this.connect()\n",
+        put: "    request.writtenAt = this.endpoint.now()\n    this.queue.push(request)\n    this.connect()\n"
       },
       { file: "src/http/RequestQueue.ts", find: "      request.writtenAt = now\n", put: "" },
       {

@@ -3,7 +3,7 @@ import { type FailureReason, KeyError, NoMoreServers } from "effect-ghostdb"
 import { revivalTakes } from "../Scenario.js"
 import { isTroubled, troubles } from "../Troubles.js"
 import { type History, RunFailed } from "../World.js"
-import { type Invariant, line, memory, planOf } from "./common.js"
+import { type Invariant, line, memory, planOf, processOf } from "./common.js"
 
 export const errorsAreTyped: Invariant = ({ entries }) =>
   entries
@@ -44,6 +44,10 @@ export const errorsBlameOnlyWhoDidIt: Invariant = (history) => {
   })
 }
 
+/** How long a process has stood still in all: what befell a node meanwhile is seen later. */
+const stalledBefore = (history: History, client: string, time: number): number =>
+  processOf(history, client).stalls.reduce((sum, { from, until }) => sum + Math.max(0, Math.min(until, time) - from), 0)
+
 export const aNodeIsCalledDeadOnlyForAReasonThatTheWorldHad: Invariant = (history) => {
   const all = troubles(history.scenario)
   return [...history.views].flatMap(([client, views]) => {
@@ -54,7 +58,7 @@ export const aNodeIsCalledDeadOnlyForAReasonThatTheWorldHad: Invariant = (histor
         .filter(({ node }) => !dead.has(node))
         .filter(({ failure, node }) => {
           // What a doubtful failure was counted for may lie back by a whole command, and longer where nothing came after.
-          const since = failure.reason === "Refused" ? time - plan.deadline : 0
+          const since = failure.reason === "Refused" ? time - plan.deadline - stalledBefore(history, client, time) : 0
           return !isTroubled(all, client, node, since, time, failure.reason === "Deadline" ? undefined : failure.reason)
         })
         .map(
