@@ -34,6 +34,7 @@ export interface NodeSnapshot {
   readonly rowPeriodMillis: Known
   /** From row to row, the oldest first. */
   readonly requests: ReadonlyArray<Known>
+  readonly hits: ReadonlyArray<Known>
   readonly misses: ReadonlyArray<Known>
   readonly heap: ReadonlyArray<Known>
 }

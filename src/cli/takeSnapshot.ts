@@ -42,6 +42,9 @@ const nodeSnapshot = (view: Monitor.NodeView, clusterMedian: number, now: number
     rowAgeMillis: known(Math.max(Monitor.Rates.age(rows, now), 0)),
     rowPeriodMillis: known(Monitor.Rates.period(rows)),
     requests: Monitor.Rates.rates(watchdog, Monitor.Rates.requests).slice(-rowsKept).map(known),
+    hits: Monitor.Rates.rates(watchdog, (row) => row.GetRequests - row.CacheMiss)
+      .slice(-rowsKept)
+      .map(known),
     misses: Monitor.Rates.rates(watchdog, (row) => row.CacheMiss)
       .slice(-rowsKept)
       .map(known),

@@ -55,4 +55,17 @@ describe("what is loaded", () => {
     )
     assert.isTrue(Object.values(outputs).some((output) => "src/client/Client.ts" in output.inputs))
   })
+
+  it("the server of the page is loaded by ui alone, and the page itself by no module", async () => {
+    const { inputs, outputs } = await graph(["src/cli/main.ts"])
+    const withServer = Object.values(outputs).filter(({ inputs }) => "src/cli/commands/ui/server.ts" in inputs)
+    assert.deepStrictEqual(
+      withServer.map(({ entryPoint }) => entryPoint),
+      ["src/cli/commands/ui/ui.ts"]
+    )
+    assert.deepStrictEqual(
+      Object.keys(inputs).filter((file) => file.includes("/ui/page/")),
+      []
+    )
+  })
 })

@@ -90,47 +90,79 @@ const clientCounters = Effect.all({
   failovers: sumOf("ghostdb.client.failovers")
 })
 
+/** The counts and latencies of a load, as it runs. */
+const makeRecorder = () => {
+  const byOperation = { get: newTally(), put: newTally(), add: newTally(), delete: newTally() }
+  const all = newTally()
+  let lastError: NoMoreServers | KeyError | undefined
+  return {
+    byOperation,
+    all,
+    lastError: () => lastError,
+    failed: (error: NoMoreServers | KeyError) => {
+      lastError = error
+    },
+    record: (operation: Operation, nanos: number, change: (tally: Tally) => void) => {
+      const latency = Math.min(Math.max(Math.round(nanos), 1), longest)
+      for (const tally of [byOperation[operation], all]) {
+        tally.latencies.record(latency)
+        change(tally)
+      }
+    }
+  }
+}
+
+const addError = (tally: Tally) => {
+  tally.errors += 1
+}
+const addAnswer = (tally: Tally) => {
+  tally.answers += 1
+}
+const addHit = (tally: Tally) => {
+  tally.answers += 1
+  tally.hits += 1
+}
+
+/** CPU time of the process and the client's counters, from now until the effect in it is run. */
+const meter = Effect.gen(function* () {
+  const before = yield* clientCounters
+  const cpu = process.cpuUsage()
+  return Effect.map(clientCounters, (after) => {
+    const { system, user } = process.cpuUsage(cpu)
+    return {
+      failedAttempts: after.failedAttempts - before.failedAttempts,
+      failovers: after.failovers - before.failovers,
+      cpuSeconds: (user + system) / 1e6
+    }
+  })
+})
+
 /** Prepares a load. It starts with `measure`. */
 export const make = ({ duration, inFlight, next, rate, requests, warmup }: Load): Effect.Effect<Running> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const stopped = yield* Deferred.make<void>()
-    const byOperation = { get: newTally(), put: newTally(), add: newTally(), delete: newTally() }
-    const all = newTally()
-    let lastError: NoMoreServers | KeyError | undefined
+    const { all, byOperation, failed, lastError, record } = makeRecorder()
     let start = clock.unsafeCurrentTimeNanos()
     let issued = 0
     /** Nanoseconds since the start. */
     const elapsed = () => Number(clock.unsafeCurrentTimeNanos() - start)
     const measuredFrom = warmup * 1e6
     const end = (warmup + duration) * 1e6
-    const most = Math.min(
-      requests ?? Number.POSITIVE_INFINITY,
-      rate === undefined ? Number.POSITIVE_INFINITY : (rate * end) / 1e9
-    )
+    const dueUntil = (nanos: number) => (rate === undefined ? Number.POSITIVE_INFINITY : (rate * nanos) / 1e9)
+    const most = Math.min(requests ?? Number.POSITIVE_INFINITY, dueUntil(end))
 
     const runNext = (dueAt: number) => {
       const { operation, run } = next()
-      const record = (change: (tally: Tally) => void) => {
-        if (dueAt < measuredFrom) return
-        const nanos = Math.min(Math.max(Math.round(elapsed() - dueAt), 1), longest)
-        for (const tally of [byOperation[operation], all]) {
-          tally.latencies.record(nanos)
-          change(tally)
-        }
+      const ended = (change: (tally: Tally) => void) => {
+        if (dueAt >= measuredFrom) record(operation, elapsed() - dueAt, change)
       }
       return Effect.match(run, {
         onFailure: (error) => {
-          lastError = error
-          record((tally) => {
-            tally.errors += 1
-          })
+          failed(error)
+          ended(addError)
         },
-        onSuccess: (hit) =>
-          record((tally) => {
-            tally.answers += 1
-            if (hit) tally.hits += 1
-          })
+        onSuccess: (hit) => ended(hit ? addHit : addAnswer)
       })
     }
 
@@ -150,29 +182,19 @@ export const make = ({ duration, inFlight, next, rate, requests, warmup }: Load)
     const worker = Effect.whileLoop({ while: () => issued < most && elapsed() < end, body, step: () => undefined })
 
     const measure = Effect.gen(function* () {
-      const before = yield* clientCounters
-      const cpu = process.cpuUsage()
+      const metered = yield* meter
       start = clock.unsafeCurrentTimeNanos()
-      yield* Effect.raceFirst(
-        Effect.all(
-          Array.from({ length: inFlight }, () => worker),
-          { concurrency: "unbounded", discard: true }
-        ),
-        Deferred.await(stopped)
-      )
+      const workers = Array.from({ length: inFlight }, () => worker)
+      yield* Effect.raceFirst(Effect.all(workers, { concurrency: "unbounded", discard: true }), Deferred.await(stopped))
       const took = elapsed()
-      const { system, user } = process.cpuUsage(cpu)
-      const after = yield* clientCounters
-      const due = rate === undefined ? issued : Math.min(Math.ceil((Math.min(took, end) / 1e9) * rate), most)
+      const due = rate === undefined ? issued : Math.min(dueUntil(Math.min(took, end)), most)
       const measured: Measured = {
+        ...(yield* metered),
         byOperation,
         all,
         seconds: Math.max(took - measuredFrom, 1) / 1e9,
         unsent: Math.max(Math.floor(due) - issued, 0),
-        lastError,
-        failedAttempts: after.failedAttempts - before.failedAttempts,
-        failovers: after.failovers - before.failovers,
-        cpuSeconds: (user + system) / 1e6
+        lastError: lastError()
       }
       return measured
     })

@@ -162,67 +162,91 @@ interface Line {
 
 interface Chart {
   readonly update: (lines: ReadonlyArray<Line>, text: string) => void
+  /** Bars behind the lines, where there are any. */
+  readonly bars: (values: ReadonlyArray<Known>) => void
 }
 
 const makeChart = (title: string): Chart => {
   const label = document.createElement("span")
+  const bars = svg("path", { class: "bars" })
+  const drawn = svg("g", {})
   const drawing = svg("svg", {
     viewBox: `0 0 ${chartWidth} ${chartHeight}`,
     preserveAspectRatio: "none",
     role: "img",
     "aria-label": title
   })
+  drawing.append(bars, drawn)
   byId("charts").append(element("figure", "", element("figcaption", "", title, label), drawing))
   return {
     update: (lines, text) => {
       setText(label, text)
       const high = highest(lines.flatMap(({ values }) => values))
-      while (drawing.children.length > lines.length) drawing.lastChild?.remove()
+      while (drawn.children.length > lines.length) drawn.lastChild?.remove()
       lines.forEach(({ className, values }, i) => {
-        const path = drawing.children[i] ?? drawing.appendChild(svg("path", {}))
+        const path = drawn.children[i] ?? drawn.appendChild(svg("path", {}))
         path.setAttribute("class", className)
         path.setAttribute("d", linePath(values, high))
       })
+    },
+    bars: (values) => {
+      bars.setAttribute("d", barsPath(values, highest(values)))
+      bars.setAttribute("stroke-width", String(Math.max(1, Math.min(24, 120 / values.length))))
     }
   }
 }
 
+/** A bar for each value, from the left to the right. */
+const barsPath = (values: ReadonlyArray<Known>, high: number): string =>
+  values
+    .map((value, i) => {
+      const x = ((i + 0.5) / values.length) * chartWidth
+      return `M${x.toFixed(1)} ${chartHeight}V${(chartHeight * (1 - (high > 0 ? (value ?? 0) / high : 0))).toFixed(1)}`
+    })
+    .join("")
+
 const charts = {
   requests: makeChart("Requests a second"),
-  misses: makeChart("Misses a second"),
+  hits: makeChart("Hits and misses a second"),
   memory: makeChart("Heap of each node"),
-  entries: makeChart("Entries"),
+  entries: makeChart("Entries of each node"),
   roundTrip: makeChart("Median round trip")
 }
 
-const lines = (
-  nodes: ReadonlyArray<NodeSnapshot>,
-  values: (node: NodeSnapshot) => ReadonlyArray<Known>,
-  className = ""
-) => nodes.map((node): Line => ({ values: values(node), className }))
+type Values = ReadonlyArray<Known>
+
+const lines = (nodes: ReadonlyArray<NodeSnapshot>, values: (node: NodeSnapshot) => Values, className = "") =>
+  nodes.map((node): Line => ({ values: values(node), className }))
+
+/** The sum of the last values that are known; null where none is. */
+const sumOfLast = (all: ReadonlyArray<Values>): Known => {
+  const last = all.flatMap((values) => values.at(-1) ?? [])
+  return last.length === 0 ? null : last.reduce((a, b) => a + b)
+}
 
 const showCharts = ({ entries, medianMillis, nodes, requestsPerSecond, totals }: Snapshot): void => {
   charts.requests.update(
     lines(nodes, ({ requests }) => requests),
     count(requestsPerSecond)
   )
-  const missed = nodes.reduce((sum, { misses }) => sum + (misses.at(-1) ?? 0), 0)
-  charts.misses.update(
-    lines(nodes, ({ misses }) => misses, "misses"),
-    count(nodes.some(({ misses }) => misses.length > 0) ? missed : null)
+  const [hits, misses] = [nodes.map(({ hits }) => hits), nodes.map(({ misses }) => misses)]
+  charts.hits.update(
+    [...lines(nodes, ({ hits }) => hits), ...lines(nodes, ({ misses }) => misses, "misses")],
+    `${count(sumOfLast(hits))} / ${count(sumOfLast(misses))}`
   )
   charts.memory.update(
     lines(nodes, ({ heap }) => heap),
     bytes(highest(nodes.map(({ heapBytes }) => heapBytes)) || null)
   )
-  charts.entries.update([{ values: totals.map(({ entries }) => entries), className: "" }], count(entries))
+  charts.entries.update([], count(entries))
+  charts.entries.bars(nodes.map(({ entries }) => entries))
   charts.roundTrip.update([{ values: totals.map(({ millis }) => millis), className: "" }], millis(medianMillis))
   const ages = nodes.flatMap(({ rowAgeMillis }) => rowAgeMillis ?? [])
   setText(
     byId("age"),
     ages.length === 0
       ? "No node has written a row of metrics yet."
-      : `Requests, misses and heap are what the nodes wrote down ${duration(Math.min(...ages))} to ${duration(Math.max(...ages))} ago.`
+      : `Requests, hits, misses and heap are what the nodes wrote down ${duration(Math.min(...ages))} to ${duration(Math.max(...ages))} ago.`
   )
 }
 
