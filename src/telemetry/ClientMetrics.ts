@@ -10,10 +10,11 @@ const counter = (name: string, description: string): Metric.Metric.Counter<numbe
 
 /**
  * `db.client.operation.duration`: seconds that commands took, retries included. With an error type, the tag of the
- * error, those that failed with it.
+ * error, those that failed with it. A batch of many keys is one operation, `BATCH get`, whose keys are counted in
+ * {@link operations}.
  */
 export const operationDuration: (
-  operation: Telemetry.Operation,
+  operation: Telemetry.Operation | `BATCH ${Telemetry.Operation}`,
   errorType?: string
 ) => Metric.Metric.Histogram<number> = Telemetry.operationDuration
 
