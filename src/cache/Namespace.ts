@@ -12,6 +12,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
@@ -19,6 +20,7 @@ import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
 import * as Intent from "./Intent.js"
+import * as ManyKeys from "./ManyKeys.js"
 import * as Outage from "./Outage.js"
 import * as PerClient from "./PerClient.js"
 import type * as ReservedKeys from "./ReservedKeys.js"
@@ -49,7 +51,7 @@ export interface Namespace {
   readonly clear: Effect.Effect<void, NoMoreServers | KeyError>
 }
 
-const decode = SafeDecode.decoder(
+const decode = SafeDecode.decoderOption(
   Schema.Struct({
     generation: Schema.String,
     value: Schema.Unknown,
@@ -57,7 +59,13 @@ const decode = SafeDecode.decoder(
   })
 )
 
-const concurrency = 128
+const absent = Either.right(Option.none<Json>())
+
+/** The value of an entry that counts. One in another format is a miss. */
+const valueOf = (json: Json, generation: string, now: number): Option.Option<unknown> =>
+  Option.flatMap(decode(json), ({ expiresAt, generation: own, value }) =>
+    own === generation && (expiresAt === null || expiresAt > now) ? Option.some(value) : Option.none()
+  )
 
 /** Throws, and so makes a defect of, a value that would be stored as something else. */
 const storable = (key: string, value: unknown): Json => {
@@ -85,28 +93,33 @@ export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace =
         )
       : self
 
-  const generation = Effect.map(
-    Stamps.read(db, space.generation),
-    Option.map(({ id }) => id)
-  )
+  const many = ManyKeys.of(db)
+  const outages = (results: Iterable<ManyKeys.Result<unknown>>) =>
+    [...results].flatMap((result) => (Either.isLeft(result) && Outage.isOutage(result.left) ? [result.left] : []))
 
-  const read = (key: string, generation: Effect.Effect<Option.Option<string>, NoMoreServers | KeyError>) =>
-    Effect.zipWith(
-      generation,
-      Effect.flatMap(db.get(space.entry(key)), (json) =>
-        // A value in another format counts as a miss.
-        Option.isNone(json) ? Effect.succeedNone : Effect.option(decode(json.value))
-      ),
-      (generation, entry) =>
-        Effect.map(Clock.currentTimeMillis, (now) =>
-          Option.flatMap(entry, ({ expiresAt, generation: own, value }) =>
-            Option.contains(generation, own) && (expiresAt === null || expiresAt > now)
-              ? Option.some(value)
-              : Option.none()
-          )
-        ),
-      { concurrent: true }
-    ).pipe(Effect.flatten)
+  const getMany: Namespace["getMany"] = (keys) => {
+    const entryKeys = keys.map(space.entry)
+    const read = ManyKeys.getMap(db, [space.generation, ...entryKeys])
+    return Effect.gen(function* () {
+      const results = yield* failsOpen ? Intent.run({ strict: true }, read) : read
+      const [outage, ...others] = failsOpen ? outages(results.values()) : []
+      if (outage !== undefined) yield* Outage.record(db, outage, others.length + 1)
+      const found = (key: string) => {
+        const result = results.get(key) ?? absent
+        return failsOpen && Either.isLeft(result) && Outage.isOutage(result.left) ? absent : result
+      }
+      const stamp = yield* Stamps.settle(db, space.generation, yield* found(space.generation))
+      const now = yield* Clock.currentTimeMillis
+      const values: Array<Option.Option<unknown>> = []
+      for (const key of entryKeys) {
+        const json = yield* found(key)
+        values.push(
+          Option.isNone(json) || Option.isNone(stamp) ? Option.none() : valueOf(json.value, stamp.value.id, now)
+        )
+      }
+      return values
+    })
+  }
 
   const setMany: Namespace["setMany"] = (entries) => {
     const set = Effect.gen(function* () {
@@ -114,15 +127,15 @@ export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace =
       const stamp = yield* Stamps.readOrMake(db, space.generation)
       if (Option.isNone(stamp)) return "NOT_STORED"
       const now = yield* Clock.currentTimeMillis
-      const results = yield* Effect.forEach(
-        checked,
-        ({ key, ttl, value }) =>
-          db.put(
-            space.entry(key),
-            { generation: stamp.value.id, value, expiresAt: Number.isFinite(ttl) ? now + ttl : null },
-            Ttl.forServer(ttl)
-          ),
-        { concurrency }
+      const results = yield* Effect.flatMap(
+        many.put(
+          checked.map(({ key, ttl, value }) => ({
+            key: space.entry(key),
+            value: { generation: stamp.value.id, value, expiresAt: Number.isFinite(ttl) ? now + ttl : null },
+            ttl: Ttl.forServer(ttl)
+          }))
+        ),
+        Either.all
       )
       return results.includes("NOT_STORED") ? "NOT_STORED" : "STORED"
     })
@@ -130,11 +143,8 @@ export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace =
   }
 
   return {
-    get: (key) => orElse(Option.none(), read(key, generation)),
-    getMany: (keys) =>
-      Effect.flatMap(Effect.cached(generation), (generation) =>
-        Effect.forEach(keys, (key) => orElse(Option.none(), read(key, generation)), { concurrency })
-      ),
+    get: (key) => Effect.map(getMany([key]), ([value]) => value ?? Option.none()),
+    getMany,
     set: (key, value, ttl) => setMany([[key, value, ttl]]),
     setMany,
     remove: (key) => orElse(undefined, Effect.asVoid(db.delete(space.entry(key)))),

@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 
@@ -33,5 +34,15 @@ export const decoder = <A, I, R>(
     // A record schema would take `__proto__` for the prototype of what it makes; deep nesting overflows its recursion.
     const plain = toPlain(json, maxDepth)
     return isPlain(plain, maxDepth) ? decode(plain) : Effect.fail(tooDeep(json))
+  }
+}
+
+/** {@link decoder} of a schema that decodes at once; none of what it does not decode. */
+export const decoderOption = <A, I>(schema: Schema.Schema<A, I>): ((json: unknown) => Option.Option<A>) => {
+  const decode = Schema.decodeUnknownOption(schema)
+  return (json) => {
+    if (isPlain(json, maxDepth)) return decode(json)
+    const plain = toPlain(json, maxDepth)
+    return isPlain(plain, maxDepth) ? decode(plain) : Option.none()
   }
 }

@@ -113,8 +113,12 @@ const heal = (db: GhostDBService): Effect.Effect<void> =>
 export const read = (db: GhostDBService, key: string): Effect.Effect<Option.Option<Stamp>, NoMoreServers | KeyError> =>
   Effect.flatMap(db.get(key), (found) => settle(db, key, found))
 
-/** The stamp that counts, where a node has had this. */
-const settle = (db: GhostDBService, key: string, found: Option.Option<Json>): Effect.Effect<Option.Option<Stamp>> =>
+/** The latest stamp under a key where a node has had this: {@link read} without the reading. */
+export const settle = (
+  db: GhostDBService,
+  key: string,
+  found: Option.Option<Json>
+): Effect.Effect<Option.Option<Stamp>> =>
   Effect.suspend(() => {
     const memory = memoryOf(db)
     const stamp = Option.flatMap(found, decode)

@@ -11,6 +11,7 @@ if (contender === undefined) throw new Error(`no contender ${load.contender}`)
 
 const make = async (load: Load): Promise<Contestant> => {
   const contestant = await contender.make(load)
+  if (load.batch > 1) return contestant
   const expected = load.command === "get" ? valueOf(load.bytes) : "STORED"
   for (let i = 0; i < keys.length; i++) {
     if ((await contestant.once()) !== expected) throw new Error(`${load.contender} answers wrongly`)
@@ -19,7 +20,7 @@ const make = async (load: Load): Promise<Contestant> => {
 }
 
 // Servers of other kinds hold nothing yet.
-if (contender.peer !== undefined && load.command === "get") await make({ ...load, command: "put" })
+if (contender.peer !== undefined && load.command === "get" && load.batch === 1) await make({ ...load, command: "put" })
 const contestant = await make(load)
 
 const send = (message: Sample | "ready") => process.send?.(message)

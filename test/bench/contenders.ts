@@ -137,6 +137,47 @@ const silentTracer = Tracer.make({
 
 const strings = GhostDB.forSchema(Schema.String)
 
+const structs = GhostDB.forSchema(
+  Schema.Struct({
+    id: Schema.Number,
+    name: Schema.String,
+    email: Schema.String,
+    active: Schema.Boolean,
+    score: Schema.NullOr(Schema.Number)
+  })
+)
+
+/** The next keys of a batch. */
+const nextKeys = (count: number) => Array.from({ length: count }, nextKey)
+
+/** A batch is one operation of many keys, the next one begins when it has ended. */
+const ofBatches = (load: Load, run: (keys: ReadonlyArray<string>) => Promise<unknown>): Contestant => ({
+  weight: load.batch,
+  once: () => run(nextKeys(load.batch)),
+  run: async (meter) => {
+    while (!meter.done) {
+      const startedAt = meter.begin()
+      await run(nextKeys(load.batch))
+      meter.end(startedAt)
+    }
+  }
+})
+
+const many = async (
+  load: Load,
+  getMany: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyMap<string, unknown>, unknown, GhostDB>
+): Promise<Contestant> => {
+  const runtime = ManagedRuntime.make(client(load, SocketTransport.layer))
+  await runtime.runtime()
+  const value = valueOf(load.bytes)
+  return ofBatches(load, async (keys) => {
+    const results = await runtime.runPromise(
+      load.command === "get" ? getMany(keys) : GhostDB.putMany(keys.map((key) => [key, value] as const))
+    )
+    if (results.size !== keys.length) throw new Error("keys without a result")
+  })
+}
+
 /** One contender. */
 export interface Contender {
   /** What it is, for the table. */
@@ -181,6 +222,39 @@ export const contenders = {
       NearCache.layer({ capacity: keys.length, ttl: 3600 }).pipe(Layer.provide(client(load, SocketTransport.layer))),
       commands
     )
+  ),
+  "get-many": contender("effect-ghostdb, many keys", (load) => many(load, GhostDB.getMany)),
+  "store-get-many": contender("effect-ghostdb, Store.getMany of five fields", (load) => many(load, structs.getMany)),
+  "for-each": contender("effect-ghostdb, forEach of get, 128 at a time", (load) =>
+    many(load, (keys) =>
+      Effect.map(
+        Effect.forEach(keys, (key) => Effect.map(Effect.either(GhostDB.get(key)), (result) => [key, result] as const), {
+          concurrency: 128
+        }),
+        (results) => new Map(results)
+      )
+    )
+  ),
+  "ioredis-pipeline": contender(
+    "ioredis pipeline, on Redis",
+    async (load) => {
+      const { Redis } = await import("ioredis")
+      const redis = new Redis({ host: "127.0.0.1", port: load.peerPort })
+      const json = JSON.stringify(valueOf(load.bytes))
+      for (const key of keys) await redis.set(key, json)
+      return ofBatches(load, async (keys) => {
+        const pipeline = redis.pipeline()
+        for (const key of keys) load.command === "get" ? pipeline.get(key) : pipeline.set(key, json)
+        const replies = (await pipeline.exec()) ?? []
+        const results = new Map<string, unknown>()
+        for (const [index, [error, reply]] of replies.entries()) {
+          if (error !== null) throw error
+          results.set(keys[index] ?? "", load.command === "get" ? JSON.parse(String(reply)) : reply)
+        }
+        if (results.size !== keys.length) throw new Error("keys without a result")
+      })
+    },
+    { server: "redis", package: "ioredis" }
   ),
   codec: contender("its codec, bare promises", (load) => ofPosts(load, overCodec)),
   plain: contender("plain socket client", (load) => ofPosts(load, overPlainSocket)),

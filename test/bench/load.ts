@@ -5,6 +5,8 @@ import * as Schema from "effect/Schema"
 export const Load = Schema.Struct({
   contender: Schema.String,
   command: Schema.Literal("get", "put"),
+  /** Keys of one operation: where there is more than one, a command on many keys. */
+  batch: Schema.Number,
   /** The length of the value, a JSON string of ASCII letters. */
   bytes: Schema.Number,
   /** Operations under way at any time. */

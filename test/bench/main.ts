@@ -120,7 +120,7 @@ const program = Effect.gen(function* () {
 
   const runGeneration = (scenario: Scenario, rows: ReadonlyArray<Row>) =>
     Effect.gen(function* () {
-      const { bytes, command, inFlight } = scenario
+      const { batch = 1, bytes, command, inFlight } = scenario
       const to = (yield* nodes[scenario.on]).take(bytes, scenario.nodes)
       const running = yield* Effect.forEach(
         rows.filter((row) => row.missing === undefined),
@@ -128,7 +128,7 @@ const program = Effect.gen(function* () {
           Effect.gen(function* () {
             const { peer }: Contender = contenders[contender]
             const peerPort = peer === undefined ? 0 : yield* peers[peer.server]
-            const client = yield* startClient({ contender, command, bytes, inFlight, nodes: to, peerPort })
+            const client = yield* startClient({ contender, command, batch, bytes, inFlight, nodes: to, peerPort })
             return { samples, client }
           })
       )
@@ -161,7 +161,7 @@ const program = Effect.gen(function* () {
         Effect.gen(function* () {
           const server = yield* Servers.one(compiledScript("server"), contender)
           const { bytes, command, inFlight } = headline
-          const load = { contender: "plain", command, bytes, inFlight, nodes: [server.node], peerPort: 0 }
+          const load = { contender: "plain", command, batch: 1, bytes, inFlight, nodes: [server.node], peerPort: 0 }
           return { samples, server, client: yield* startClient(load) }
         })
       )

@@ -6,6 +6,8 @@ const stride = 13
 
 /** What is measured in a process of its own. */
 export interface Contestant {
+  /** How many operations one counts for: the keys of a batch. Default 1. */
+  readonly weight?: number
   /** One operation, for its result. */
   readonly once: () => Promise<unknown>
   /** Keeps the load's operations in flight until the meter is done. */
@@ -22,7 +24,10 @@ export class Meter {
   private readonly startedAt = performance.now()
   private sample: Sample | undefined
 
-  constructor(millis: number) {
+  constructor(
+    millis: number,
+    private readonly weight = 1
+  ) {
     this.deadline = this.startedAt + millis
   }
 
@@ -30,14 +35,14 @@ export class Meter {
   begin(): number {
     this.next -= 1
     if (this.next > 0) return 0
-    this.next = stride
+    this.next = this.weight === 1 ? stride : 1
     return performance.now()
   }
 
   /** An operation that began at `startedAt` has ended. */
   end(startedAt: number): void {
     if (this.done) return
-    this.ops += 1
+    this.ops += this.weight
     if (startedAt === 0) return
     const now = performance.now()
     this.latencies.push(now - startedAt)
@@ -62,7 +67,7 @@ export class Meter {
 }
 
 const run = async (contestant: Contestant, millis: number): Promise<Sample> => {
-  const meter = new Meter(millis)
+  const meter = new Meter(millis, contestant.weight)
   await contestant.run(meter)
   return meter.result
 }

@@ -11,6 +11,8 @@ export interface Scenario {
   readonly command: Load["command"]
   readonly bytes: number
   readonly inFlight: number
+  /** Keys of one operation. Default 1. */
+  readonly batch?: number
   readonly nodes: number
   /** nginx with canned replies, a socket server with the same, or the embedded node. */
   readonly on: "nginx" | "canned" | "embedded"
@@ -90,6 +92,54 @@ export const scenarios: ReadonlyArray<Scenario> = [
     title: "get, 40 B, 64 in flight: what metrics and tracing cost",
     contenders: ["full", "full-no-metrics", "full-no-spans", "full-traced"],
     generations: 5
+  },
+  {
+    ...get40,
+    name: "many",
+    title: "getMany of 1,000 keys, 40 B, on a server that answers many requests in one write; ops are keys",
+    contenders: ["ioredis-pipeline", "get-many", "for-each"],
+    inFlight: 1,
+    batch: 1000,
+    on: "canned"
+  },
+  {
+    ...get40,
+    name: "put-many",
+    title: "putMany of 1,000 keys, 40 B, on a server that answers many requests in one write; ops are keys",
+    contenders: ["ioredis-pipeline", "get-many"],
+    command: "put",
+    inFlight: 1,
+    batch: 1000,
+    on: "canned"
+  },
+  {
+    ...get40,
+    name: "many-on-nginx",
+    title: "getMany of 1,000 keys, 40 B, on a server that answers each request in a write of its own; ops are keys",
+    contenders: ["ioredis-pipeline", "get-many", "for-each"],
+    inFlight: 1,
+    batch: 1000
+  },
+  ...[1, 10].map(
+    (batch): Scenario => ({
+      ...get40,
+      name: `many-of-${batch}`,
+      title: `getMany of ${batch} keys, 40 B, one at a time; ops are keys`,
+      contenders: ["get-many"],
+      inFlight: 1,
+      batch,
+      on: "canned"
+    })
+  ),
+  {
+    ...get40,
+    name: "many-on-5-nodes",
+    title: "getMany of 1,000 keys, 40 B, 5 nodes; ops are keys",
+    contenders: ["get-many"],
+    inFlight: 1,
+    batch: 1000,
+    nodes: 5,
+    on: "canned"
   },
   {
     ...get40,
