@@ -57,6 +57,8 @@ type Outcome<A> =
   /** What a node had. */
   | { readonly _tag: "Read"; readonly found: EntryStore.Found }
   | { readonly _tag: "Outage"; readonly error: NoMoreServers }
+  /** Nothing to use. Each caller waits for the effect as long as its own options say. */
+  | { readonly _tag: "Missed"; readonly previous: StoredEntry.StoredEntry | undefined }
   | {
       readonly _tag: "Ran"
       readonly value: A
@@ -129,7 +131,7 @@ const answer = <A, E, R, F>(run: Run<A, E, R, F>): Effect.Effect<A, E | F | Look
         decide(run, read.right, true),
         (decision): Effect.Effect<Outcome<A>, E | LookupError, R> => {
           // Callers that have begun at the same time get to join.
-          if (decision._tag === "Run") return Effect.zipRight(Effect.yieldNow(), compute(run, decision.previous))
+          if (decision._tag === "Run") return Effect.zipRight(Effect.yieldNow(), missed(run, decision.previous))
           own = decision
           return Effect.succeed({ _tag: "Read", found: Option.getOrThrow(read.right) })
         }
@@ -152,9 +154,19 @@ const outageOfLookup = <A, E, R, F>(
   run: Run<A, E, R, F>,
   error: NoMoreServers
 ): Effect.Effect<Outcome<A>, E | LookupError, R> => {
-  if (run.freshness.onOutage === "fail") return Effect.succeed({ _tag: "Outage", error })
+  if (run.freshness.onOutage === "fail" || hasHardTimeout(run)) return Effect.succeed({ _tag: "Outage", error })
   return compute(run, undefined, error)
 }
+
+const hasHardTimeout = <A>({ freshness }: { readonly freshness: Freshness.Freshness<A> }) =>
+  Number.isFinite(freshness.hard)
+
+/** There is nothing to use: callers who have no limit of their own wait for the leader's effect. */
+const missed = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  previous: StoredEntry.StoredEntry | undefined
+): Effect.Effect<Outcome<A>, E | LookupError, R> =>
+  hasHardTimeout(run) ? Effect.succeed({ _tag: "Missed", previous }) : compute(run, previous)
 
 /** What this caller makes of what is stored. The leader's lookups are counted. */
 const decide = <A, E, R, F>(
@@ -253,6 +265,8 @@ const settle = <A, E, R, F>(
       return run.freshness.onOutage === "fail"
         ? Effect.fail(outcome.error)
         : Effect.flatMap(compute(run, undefined, outcome.error), (own) => settle(run, own, true))
+    case "Missed":
+      return Effect.flatMap(compute(run, outcome.previous), (own) => settle(run, own, true))
     case "Read":
       StorableJson.freeze(outcome.found.json)
       return Effect.flatMap(decide(run, Option.some(outcome.found), false), (decision) => carryOut(run, decision))
@@ -420,8 +434,7 @@ const execute = <A, E, R, F>(
       run.wantsPrevious && previous !== undefined
         ? yield* Effect.orDie(EntryStore.recoverDecode("miss", entries.decode(previous.json)))
         : Option.none<A>()
-    const isStamped = freshness.hasTags || entries.isStamped
-    const loadedAt = isStamped ? yield* Stamps.loadTime(db) : Number.NEGATIVE_INFINITY
+    const start = yield* Stamps.begin(db)
     const startedAt = clock.unsafeCurrentTimeNanos()
     const value = yield* Effect.tapError(run.effect(old), (error) =>
       // A value that may still be served is worth more than a failure.
@@ -432,7 +445,7 @@ const execute = <A, E, R, F>(
     }
     const took =
       freshness.refreshAhead > 0 ? Math.max(Math.round(Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e6), 1) : 0
-    return yield* store(run, call, value, { loadedAt, took })
+    return yield* store(run, call, value, { start, took })
   })
 
 /** Stores a failure of the effect where it is to be remembered. Where that fails, the failure of the effect stays. */
@@ -461,7 +474,7 @@ const store = <A, E, R, F>(
   run: Run<A, E, R, F>,
   call: Call,
   value: A,
-  { loadedAt, took }: { readonly loadedAt: number; readonly took: number }
+  { start, took }: { readonly start: Stamps.LoadStart; readonly took: number }
 ): Effect.Effect<Outcome<A>, never, R> =>
   Effect.gen(function* () {
     const { db, entries, freshness, key, state } = run
@@ -487,7 +500,9 @@ const store = <A, E, R, F>(
     const lifetime = yield* Freshness.jittered(plan.right.lifetime, freshness)
     const json = yield* Effect.orDie(entries.encode(key, value))
     const { staleFor } = freshness
-    const write = entries.write(db.put, key, json, { lifetime, staleFor, loadedAt, tags: plan.right.tags, took })
+    const { tags } = plan.right
+    const loadedAt = Stamps.loadedAt(db, start, entries.stampKeys(tags))
+    const write = entries.write(db.put, key, json, { lifetime, staleFor, loadedAt, tags, took })
     const stored = yield* Effect.either(state.calls.store(call, write))
     if (Either.isLeft(stored)) {
       if (stored.left._tag === "KeyError") return notStored(Option.some(json))

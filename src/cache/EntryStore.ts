@@ -45,8 +45,8 @@ export interface EntryStore<A, R> {
   readonly format: StoredEntry.Format
   /** The same for stores whose entries mean the same. */
   readonly variant: () => string
-  /** Whether entries say when they were loaded, since stamps may end them. */
-  readonly isStamped: boolean
+  /** The keys of the stamps that may end an entry with these tags. */
+  readonly stampKeys: (tags: ReadonlyArray<string>) => ReadonlyArray<string>
   /** The JSON of a value. It fails where that would be stored as something else, by the key and the path. */
   readonly encode: (key: string, value: A) => Effect.Effect<Json, ParseResult.ParseError, R>
   readonly decode: (json: unknown) => Effect.Effect<A, ParseResult.ParseError, R>
@@ -89,14 +89,18 @@ export const recoverDecode = <A, R>(
         Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeedNone
       )
 
+const stampKeys = (tags: ReadonlyArray<string>, prefixStamp: string | undefined): ReadonlyArray<string> => {
+  const keys = tags.map(ReservedKeys.tag)
+  return prefixStamp === undefined ? keys : [...keys, prefixStamp]
+}
+
 /** Whether one of the stamps has come since the entry was loaded. */
 const isEnded = (
   db: GhostDBService,
   entry: StoredEntry.StoredEntry,
   prefixStamp: string | undefined
 ): Effect.Effect<boolean, NoMoreServers | KeyError> => {
-  const keys = entry.tags.map(ReservedKeys.tag)
-  if (prefixStamp !== undefined) keys.push(prefixStamp)
+  const keys = stampKeys(entry.tags, prefixStamp)
   if (keys.length === 0) return Effect.succeed(false)
   return Effect.map(
     Effect.forEach(keys, (key) => Stamps.readKept(db, key), { concurrency: "unbounded" }),
@@ -172,7 +176,7 @@ export const make = <A, I, R>(
   return {
     format,
     variant: () => (variant ??= `${format.name}:${SchemaKey.of(schema.ast)}`),
-    isStamped: prefixStamp !== undefined,
+    stampKeys: (tags) => stampKeys(tags, prefixStamp),
     encode: (key, value) => {
       const check = (json: I): Either.Either<Json, ParseResult.ParseError> => {
         const wrong = StorableJson.unstorable(json)

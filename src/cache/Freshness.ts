@@ -28,7 +28,6 @@ export interface Freshness<A> {
   readonly failureLifetime: number
   readonly lock: Lock.LockOptions | undefined
   readonly tagsOf: (value: A) => ReadonlyArray<string>
-  readonly hasTags: boolean
   readonly onDecodeError: OnDecodeError
   readonly onOutage: OnOutage
 }
@@ -78,7 +77,6 @@ export const resolve = <A>(options: AnyOptions<A>): Freshness<A> => {
     failureLifetime: failure === undefined ? 0 : lifetime(failure.ttl),
     lock: lock === true ? {} : lock === false ? undefined : lock,
     tagsOf: typeof tags === "function" ? tags : () => tags,
-    hasTags: typeof tags === "function" || tags.length > 0,
     onDecodeError: options.onDecodeError ?? "fail",
     onOutage: options.onOutage ?? "run"
   }

@@ -29,12 +29,14 @@ export const decoder = <A, I, R>(
     ParseResult.parseError(
       new ParseResult.Type(schema.ast, json, `JSON nested more than ${maxDepth} levels deep is not decoded`)
     )
-  return (json) => {
-    if (isPlain(json, maxDepth)) return decode(json)
-    // A record schema would take `__proto__` for the prototype of what it makes; deep nesting overflows its recursion.
-    const plain = toPlain(json, maxDepth)
-    return isPlain(plain, maxDepth) ? decode(plain) : Effect.fail(tooDeep(json))
-  }
+  // A decoder of the user's may throw, which is to happen when the effect runs.
+  return (json) =>
+    Effect.suspend(() => {
+      if (isPlain(json, maxDepth)) return decode(json)
+      // A record schema would take `__proto__` for the prototype of what it makes; deep nesting overflows its recursion.
+      const plain = toPlain(json, maxDepth)
+      return isPlain(plain, maxDepth) ? decode(plain) : Effect.fail(tooDeep(json))
+    })
 }
 
 /** {@link decoder} of a schema that decodes at once; none of what it does not decode. */

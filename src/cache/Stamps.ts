@@ -31,26 +31,30 @@ const decode = Schema.decodeUnknownOption(Schema.Struct({ at: Schema.Finite, id:
 /** How many stamps a process remembers; the ones that were used least recently go. */
 const capacity = 10_000
 
+/** The moment at which something begins to be loaded, by the clock and by what this process knows of stamps. */
+export interface LoadStart {
+  readonly at: number
+  readonly known: number
+}
+
 /** What this process knows of stamps, for one client. */
 class Memory {
   /** A Map keeps the order of insertion: the first one was used least recently. */
-  readonly #latest = new Map<string, Stamp>()
-  #lastStamp = Number.NEGATIVE_INFINITY
-  #lastLoad = Number.NEGATIVE_INFINITY
+  readonly #latest = new Map<string, { readonly stamp: Stamp; readonly order: number }>()
+  #order = 0
   isHealing = false
 
   latest(key: string): Stamp | undefined {
-    return this.#latest.get(key)
+    return this.#latest.get(key)?.stamp
   }
 
   entries(): ReadonlyArray<readonly [key: string, stamp: Stamp]> {
-    return [...this.#latest]
+    return Array.from(this.#latest, ([key, { stamp }]) => [key, stamp])
   }
 
   remember(key: string, stamp: Stamp): void {
-    this.#lastStamp = Math.max(this.#lastStamp, stamp.at)
     this.#latest.delete(key)
-    this.#latest.set(key, stamp)
+    this.#latest.set(key, { stamp, order: this.#order++ })
     if (this.#latest.size <= capacity) return
     for (const oldest of this.#latest.keys()) {
       this.#latest.delete(oldest)
@@ -58,16 +62,21 @@ class Memory {
     }
   }
 
-  /** The time of what begins to be loaded now: later than each stamp that this process has seen. */
-  loadTime(now: number): number {
-    const at = Math.max(now, this.#lastStamp + 1)
-    this.#lastLoad = Math.max(this.#lastLoad, at)
-    return at
+  begin(now: number): LoadStart {
+    return { at: now, known: this.#order }
   }
 
-  /** The time of a stamp that is made now: no earlier than what this process has begun to load. */
-  stampTime(now: number): number {
-    return Math.max(now, this.#lastStamp + 1, this.#lastLoad)
+  /** The time for an entry to say: later than the stamps on it that were known when it began, even at one instant. */
+  loadedAt({ at, known }: LoadStart, keys: ReadonlyArray<string>): number {
+    return keys.reduce((loadedAt, key) => {
+      const latest = this.#latest.get(key)
+      return latest !== undefined && latest.order < known ? Math.max(loadedAt, latest.stamp.at + 1) : loadedAt
+    }, at)
+  }
+
+  /** A stamp of this moment, later than the one that is known. */
+  next(key: string, now: number): Stamp {
+    return { at: Math.max(now, (this.latest(key)?.at ?? now - 1) + 1), id: crypto.randomUUID() }
   }
 }
 
@@ -77,9 +86,13 @@ const memoryOf = (db: GhostDBService) => PerClient.of(db).slot(makeMemory)
 
 const isLater = (one: Stamp, other: Stamp) => one.at > other.at || (one.at === other.at && one.id > other.id)
 
-/** The time, by the clock of stamps, of what begins to be loaded now. */
-export const loadTime = (db: GhostDBService): Effect.Effect<number> =>
-  Effect.map(Clock.currentTimeMillis, (now) => memoryOf(db).loadTime(now))
+/** To be called when something begins to be loaded that stamps may end. */
+export const begin = (db: GhostDBService): Effect.Effect<LoadStart> =>
+  Effect.map(Clock.currentTimeMillis, (now) => memoryOf(db).begin(now))
+
+/** When an entry that the stamps under the keys may end was loaded. */
+export const loadedAt = (db: GhostDBService, start: LoadStart, keys: ReadonlyArray<string>): number =>
+  keys.length === 0 ? Number.NEGATIVE_INFINITY : memoryOf(db).loadedAt(start, keys)
 
 const rewrite = (db: GhostDBService, key: string, { at, id }: Stamp) => Effect.ignore(db.put(key, { at, id }))
 
@@ -168,7 +181,7 @@ export const readKeptMany = (
 export const renew = (db: GhostDBService, key: string): Effect.Effect<Stamp, NoMoreServers | KeyError> =>
   Effect.flatMap(Clock.currentTimeMillis, (now) => {
     const memory = memoryOf(db)
-    const stamp: Stamp = { at: memory.stampTime(now), id: crypto.randomUUID() }
+    const stamp = memory.next(key, now)
     memory.remember(key, stamp)
     return Effect.zipRight(heal(db), Effect.as(db.put(key, { at: stamp.at, id: stamp.id }), stamp))
   })
@@ -189,7 +202,7 @@ export const readOrMake = (
     if (Option.isSome(current)) return Effect.succeed(current)
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const memory = memoryOf(db)
-      const stamp: Stamp = { at: memory.stampTime(now), id: crypto.randomUUID() }
+      const stamp = memory.next(key, now)
       return Effect.flatMap(db.add(key, { at: stamp.at, id: stamp.id }), (added) => {
         if (added === "STORED") {
           memory.remember(key, stamp)

@@ -50,12 +50,12 @@ export const write = <A, R>(
     const lifetime = ttl === undefined ? freshness.lifetimeOf(value) : Ttl.toMillis(ttl)
     if (lifetime === 0) return "NOT_STORED"
     const json = yield* entries.encode(key, value)
-    const isStamped = freshness.hasTags || entries.isStamped
+    const tags = freshness.tagsOf(value)
     const write = entries.write(db[command], key, json, {
       lifetime: yield* Freshness.jittered(lifetime, freshness),
       staleFor: freshness.staleFor,
-      loadedAt: isStamped ? yield* Stamps.loadTime(db) : Number.NEGATIVE_INFINITY,
-      tags: freshness.tagsOf(value),
+      loadedAt: Stamps.loadedAt(db, yield* Stamps.begin(db), entries.stampKeys(tags)),
+      tags,
       took: 0
     })
     return yield* told(db, key, write)

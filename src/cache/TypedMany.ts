@@ -66,8 +66,7 @@ export const write = <A, R>(
 ): Effect.Effect<ReadonlyArray<Either.Either<StoreResult, Errors>>, never, R> =>
   Effect.gen(function* () {
     const encoded = yield* ManyKeys.eithers(values.map(([key, value]) => entries.encode(key, value)))
-    const isStamped = freshness.hasTags || entries.isStamped
-    const loadedAt = isStamped ? yield* Stamps.loadTime(db) : Number.NEGATIVE_INFINITY
+    const start = yield* Stamps.begin(db)
     const now = yield* Clock.currentTimeMillis
     const fixed = ttl === undefined ? undefined : Ttl.toMillis(ttl)
     const results: Array<Either.Either<StoreResult, Errors>> = []
@@ -82,11 +81,12 @@ export const write = <A, R>(
         results[index] = Either.left(json.left)
         continue
       }
+      const tags = freshness.tagsOf(value)
       const options = {
         lifetime: freshness.jitter === 0 ? lifetime : yield* Freshness.jittered(lifetime, freshness),
         staleFor: freshness.staleFor,
-        loadedAt,
-        tags: freshness.tagsOf(value),
+        loadedAt: Stamps.loadedAt(db, start, entries.stampKeys(tags)),
+        tags,
         took: 0
       }
       writes.push({ key, ...entries.stored(json.right, options, now) })
