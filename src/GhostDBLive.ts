@@ -1,12 +1,12 @@
 /** The client for Node.js: a nodes file, sockets, and the commands. */
 
-import * as FetchHttpClient from "@effect/platform/FetchHttpClient"
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Client from "./client/Client.js"
-import * as NodesFile from "./discovery/NodesFile.js"
+import { isUrl } from "./discovery/Watched.js"
+import { watchFile } from "./discovery/WatchFile.js"
 import type { GhostDB } from "./GhostDB.js"
 import type { GhostDBOptions } from "./model/GhostDBConfig.js"
 import type { NodesFileError } from "./model/GhostDBError.js"
@@ -14,10 +14,17 @@ import * as SocketTransport from "./transport/SocketTransport.js"
 
 const platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
 
+/** What a URL needs is loaded for a URL only. */
+const watchUrl = (url: string) =>
+  Effect.flatMap(
+    Effect.promise(() =>
+      Promise.all([import("./discovery/WatchUrl.js"), import("@effect/platform/FetchHttpClient")] as const)
+    ),
+    ([{ watchUrl }, FetchHttpClient]) => Effect.provide(watchUrl(url), FetchHttpClient.layer)
+  )
+
 const watch = (nodesFile: string) =>
-  NodesFile.isUrl(nodesFile)
-    ? Effect.provide(NodesFile.watchUrl(nodesFile), FetchHttpClient.layer)
-    : Effect.provide(NodesFile.watchFile(nodesFile), platform)
+  isUrl(nodesFile) ? watchUrl(nodesFile) : Effect.provide(watchFile(nodesFile), platform)
 
 /**
  * The client of the cluster that a nodes file names: a path, or an `http://` or `https://` URL. The file is watched, the

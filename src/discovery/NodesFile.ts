@@ -6,6 +6,6 @@
  */
 export { type Endpoint, parseAddress } from "../model/NodeAddress.js"
 export { type Parsed, parse, validate, type Warning } from "./Parse.js"
-export type { Watched } from "./Watched.js"
+export { isUrl, type Watched } from "./Watched.js"
 export { readFile, type WatchFileOptions, watchFile } from "./WatchFile.js"
-export { isUrl, redact, type WatchUrlOptions, watchUrl } from "./WatchUrl.js"
+export { redact, type WatchUrlOptions, watchUrl } from "./WatchUrl.js"

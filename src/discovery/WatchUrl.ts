@@ -11,7 +11,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { NodesFileError } from "../model/GhostDBError.js"
-import { defaultPoll, type Watched, watched } from "./Watched.js"
+import { defaultPoll, isUrl, type Watched, watched } from "./Watched.js"
 
 /** Options of {@link watchUrl}. */
 export interface WatchUrlOptions {
@@ -22,9 +22,6 @@ export interface WatchUrlOptions {
 }
 
 const maximumBytes = 1024 * 1024
-
-/** Whether the source of a nodes file is a URL for {@link watchUrl}, and not a path for {@link watchFile}. */
-export const isUrl = (source: string): boolean => /^https?:\/\//i.test(source)
 
 /** What is shown of a URL that does not parse: any part of it may be secret. */
 const hiddenUrl = "nodes URL"

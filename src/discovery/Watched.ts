@@ -9,6 +9,9 @@ import * as Stream from "effect/Stream"
 import type { NodesFileError } from "../model/GhostDBError.js"
 import { type Parsed, parse, shorten } from "./Parse.js"
 
+/** Whether the source of a nodes file is a URL for `watchUrl`, and not a path for `watchFile`. */
+export const isUrl = (source: string): boolean => /^https?:\/\//i.test(source)
+
 /** The nodes of a source as they are, and as they change. */
 export interface Watched {
   /** The addresses at the time of the call, in the order of the file. */

@@ -4,6 +4,7 @@ import { FetchHttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Effect, Fiber, Queue, TestClock } from "effect"
+import { isUrl } from "../../src/discovery/Watched.js"
 import * as WatchUrl from "../../src/discovery/WatchUrl.js"
 import { observe } from "./observe.js"
 
@@ -221,7 +222,7 @@ describe("watchUrl", () => {
 
   it("tells a URL from a path", () => {
     assert.deepStrictEqual(
-      ["http://a/b", "HTTPS://a", "gdb.conf", "/etc/http://a", "./http:", "file:///a"].map(WatchUrl.isUrl),
+      ["http://a/b", "HTTPS://a", "gdb.conf", "/etc/http://a", "./http:", "file:///a"].map(isUrl),
       [true, true, false, false, false, false]
     )
   })
