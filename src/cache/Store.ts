@@ -11,7 +11,9 @@ import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import type { DurationLike, Ttl } from "../model/Ttl.js"
+import type * as BulkLoader from "./BulkLoader.js"
 import * as CacheAside from "./CacheAside.js"
+import * as CacheAsideMany from "./CacheAsideMany.js"
 import * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
 import * as ManyKeys from "./ManyKeys.js"
@@ -145,6 +147,30 @@ export interface StoreOf<
     Self | R | R2 | FR
   >
   /**
+   * {@link StoreOf.getOrElse} of many keys with one loader: the values by key, in the order of the keys, from the cache, or
+   * else from the loader, which is given the keys that are missing and gives the values that it knows; the other keys are
+   * left out. It shares lookups and runs with all who ask for the same keys at the same time, by `getOrElse` as well. Fails
+   * as a whole with the first key's error.
+   */
+  readonly getOrElseMany: <
+    E2,
+    R2,
+    D extends OnDecodeError | undefined = undefined,
+    O extends OnOutage | undefined = undefined,
+    H extends DurationLike | undefined = undefined,
+    F = never,
+    FI = never,
+    FR = never
+  >(
+    keys: Iterable<string>,
+    loader: (keys: ReadonlyArray<string>) => Effect.Effect<Iterable<readonly [key: string, value: A]>, E2, R2>,
+    options?: GetOrElseOptions<A, X, D, O, H, F, FI, FR>
+  ) => Effect.Effect<
+    ReadonlyMap<string, A>,
+    E2 | F | G | CallDecodeError<E, D> | KeyError | OutageError<O> | TimeoutError<H>,
+    Self | R | R2 | FR
+  >
+  /**
    * Ends all entries of the store, for all processes, by one stamp. Only where the store is `clearable`; otherwise it is a
    * defect. See `GhostDB.expireTags` for how exact that is.
    */
@@ -266,13 +292,21 @@ export const make = <
       )
     })
 
+  /** The options of a call, with the store's where it says nothing. */
+  const inForce = <F2, FI2, FR2>(call: AnyCallOptions<A, F2, FI2, FR2> | undefined) => {
+    const freshness = call === undefined ? own : Freshness.resolve<A>(merge(given, call))
+    const failures: CacheAside.Failures<F | F2, FR | FR2> | undefined =
+      call?.failure === undefined
+        ? failuresOf(given.failure, freshness.failureLifetime)
+        : failuresOf(call.failure, freshness.failureLifetime)
+    return { freshness, failures }
+  }
   const getOrElse = <E2, R2, F2, FI2, FR2>(
     key: string,
     effect: Effect.Effect<A, E2, R2> | ((previous: Option.Option<A>) => Effect.Effect<A, E2, R2>),
     call: AnyCallOptions<A, F2, FI2, FR2> | undefined
   ) =>
     Effect.flatMap(tag, (db) => {
-      const freshness = call === undefined ? own : Freshness.resolve<A>(merge(given, call))
       const isEffect = Effect.isEffect(effect)
       return CacheAside.getOrElse<A, E2, R | R2 | FR | FR2, F | F2>({
         db,
@@ -280,13 +314,24 @@ export const make = <
         entries,
         effect: isEffect ? () => effect : effect,
         wantsPrevious: !isEffect,
-        freshness,
-        failures:
-          call?.failure === undefined
-            ? failuresOf(given.failure, freshness.failureLifetime)
-            : failuresOf(call.failure, freshness.failureLifetime)
+        ...inForce(call)
       })
     })
+  const getOrElseMany = <E2, R2, F2, FI2, FR2>(
+    keys: Iterable<string>,
+    loader: BulkLoader.Loader<A, E2, R2>,
+    call: AnyCallOptions<A, F2, FI2, FR2> | undefined
+  ) =>
+    Effect.flatMap(tag, (db) =>
+      CacheAsideMany.getOrElseMany<A, E2, R | R2 | FR | FR2, F | F2>({
+        db,
+        keys: [...new Set(keys)],
+        keyOf,
+        entries,
+        loader,
+        ...inForce(call)
+      })
+    )
 
   const store: StoreOf<Self, A, DecodeError<D>, R | FR, X, F | OutageError<O> | TimeoutError<H>> = {
     get,
@@ -307,6 +352,14 @@ export const make = <
       X,
       F | OutageError<O> | TimeoutError<H>
     >["getOrElse"],
+    getOrElseMany: getOrElseMany as StoreOf<
+      Self,
+      A,
+      DecodeError<D>,
+      R | FR,
+      X,
+      F | OutageError<O> | TimeoutError<H>
+    >["getOrElseMany"],
     clear: Effect.flatMap(tag, (db) =>
       stamp === undefined
         ? Effect.die(
