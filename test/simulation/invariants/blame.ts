@@ -1,4 +1,5 @@
 /** Promises about errors, and about who is to blame. */
+import * as Option from "effect/Option"
 import { type FailureReason, KeyError, NoMoreServers } from "effect-ghostdb"
 import { revivalTakes } from "../Scenario.js"
 import { isTroubled, troubles } from "../Troubles.js"
@@ -130,3 +131,26 @@ const failuresOn = (history: History, client: string, since: number, until: numb
       (ended ?? until) >= since &&
       (outcome?._tag !== "ok" || (ended ?? until) > until)
   ).length
+
+/** Who was dead is not the leader, and when it is back, not before it has been asked. */
+export const aReturnedLeaderIsAskedBeforeItIsTrusted: Invariant = (history) =>
+  [...history.views].flatMap(([client, views]) => {
+    const deadAt = new Map<string, number>()
+    return views.flatMap(({ time, topology }) => {
+      for (const { node } of topology.dead) deadAt.set(node, time)
+      const leader = Option.getOrUndefined(topology.leader)
+      const since = leader === undefined ? undefined : deadAt.get(leader)
+      if (since === undefined) return []
+      const isAsked = history.executions.some(
+        (asked) =>
+          asked.process === client &&
+          asked.node === leader &&
+          asked.command === "nodeSize" &&
+          asked.time >= since &&
+          asked.time <= time
+      )
+      return isAsked
+        ? []
+        : [`${client} at ${time.toFixed(1)}: ${leader} leads, dead at ${since.toFixed(1)} and not asked since`]
+    })
+  })
