@@ -116,6 +116,8 @@ export const checks = ({ results, ring }: Report): ReadonlyArray<Check> => {
   const speed = (scenario: string, to: string) => ratio(find(scenario), "full", to, "opsPerSecond")
   const cpu = (scenario: string, to: string) => ratio(find(scenario), "full", to, "cpuMicros")
   const p50 = (scenario: string) => ratio(find(scenario), "full", "undici", "p50")
+  const many = (scenario: string, measure: "opsPerSecond" | "cpuMicros") =>
+    ratio(find(scenario), "get-many", "ioredis-pipeline", measure)
   const largest = ring?.find(({ nodes, replicas }) => nodes === 1000 && replicas === 40)
   return [
     atLeast("get: throughput, of undici", 1.8, speed("get", "undici")),
@@ -133,6 +135,15 @@ export const checks = ({ results, ring }: Report): ReadonlyArray<Check> => {
     atMost("get, 64 in flight: p50, of undici", 0.6, p50("get")),
     atMost("get: CPU per command, of the same without metrics", 1.05, cpu("telemetry", "full-no-metrics")),
     atMost("get: CPU per command, of the same without tracing support", 1.02, cpu("telemetry", "full-no-spans")),
+    atLeast("getMany of 1,000: throughput, of ioredis' pipeline", 1, many("many", "opsPerSecond")),
+    atMost("getMany of 1,000: CPU per key, of ioredis' pipeline", 1.2, many("many", "cpuMicros")),
+    atLeast("putMany of 1,000: throughput, of ioredis' pipeline", 1, many("put-many", "opsPerSecond")),
+    atMost("putMany of 1,000: CPU per key, of ioredis' pipeline", 1.2, many("put-many", "cpuMicros")),
+    atLeast(
+      "getMany of 1,000, a write for each reply: throughput, of the same",
+      0.55,
+      many("many-on-nginx", "opsPerSecond")
+    ),
     atMost("lookup in a ring of 1,000 nodes, 40 replicas, ns", 1000, largest?.lookupNanos),
     atLeast("embedded node: throughput, of node:http", 1, ratio(find("server"), "embedded", "http", "opsPerSecond"))
   ]

@@ -97,7 +97,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
     ...get40,
     name: "many",
     title: "getMany of 1,000 keys, 40 B, on a server that answers many requests in one write; ops are keys",
-    contenders: ["ioredis-pipeline", "get-many", "for-each"],
+    contenders: ["ioredis-pipeline", "get-many", "store-get-many", "for-each"],
     inFlight: 1,
     batch: 1000,
     on: "canned"
