@@ -172,9 +172,21 @@ const postThrough = (
 type Members = (address: string) => Effect.Effect<Member>
 
 /** One client's connections to nodes in memory. A request that meets no fault is answered at once. */
-const connect = (member: Members, faults: FaultInjection.FaultInjection, cluster: Scope.Scope) =>
-  Effect.fnUntraced(function* ({ attemptTimeout }: TransportSettings) {
+const connect = (
+  member: Members,
+  faults: FaultInjection.FaultInjection,
+  cluster: Scope.Scope,
+  listeners: Set<(address: string) => void>
+) =>
+  Effect.fnUntraced(function* (
+    { attemptTimeout }: TransportSettings,
+    onDisconnect: (address: string) => void = () => {}
+  ) {
     const inFlight = yield* InFlight.make
+    yield* Effect.acquireRelease(
+      Effect.sync(() => listeners.add(onDisconnect)),
+      () => Effect.sync(() => listeners.delete(onDisconnect))
+    )
     const timedOut = (): Fault => ({ reason: "AttemptTimeout", detail: `no reply in ${attemptTimeout} ms` })
     const connections: Connections = {
       post: (address, command, body, deadline) =>
@@ -219,9 +231,11 @@ const makeMembers = Effect.fnUntraced(function* (
         : Effect.succeed(found)
     })
 
-  const end = Effect.fnUntraced(function* (found: Member) {
+  const listeners = new Set<(address: string) => void>()
+  const end = Effect.fnUntraced(function* (address: string, found: Member) {
     const { ended } = found
     found.ended = yield* Deferred.make<never, Fault>()
+    for (const onDisconnect of listeners) onDisconnect(address)
     yield* Deferred.fail(ended, broken)
   })
 
@@ -229,7 +243,7 @@ const makeMembers = Effect.fnUntraced(function* (
     const found = yield* member(address)
     found.running = false
     yield* found.node.stop
-    yield* end(found)
+    yield* end(address, found)
   })
 
   const start: TestClusterService["start"] = Effect.fnUntraced(function* (address, { dialect, keep = false } = {}) {
@@ -241,11 +255,11 @@ const makeMembers = Effect.fnUntraced(function* (
     } else {
       yield* found.node.start({ keep })
     }
-    if (found.running && (isReplaced || !keep)) yield* end(found)
+    if (found.running && (isReplaced || !keep)) yield* end(address, found)
     found.running = true
   })
 
-  return { nodes: [...members.keys()], member, stop, start }
+  return { nodes: [...members.keys()], member, stop, start, listeners }
 })
 
 const makeCluster = Effect.fnUntraced(function* (
@@ -253,9 +267,9 @@ const makeCluster = Effect.fnUntraced(function* (
   { electionTime, leaseTime, replicationDelay, ...options }: Omit<TestClusterOptions, "nodes" | "client">
 ) {
   const raftGroup = yield* RaftGroup.make({ electionTime, leaseTime, replicationDelay })
-  const { member, nodes, start, stop } = yield* makeMembers(addresses, raftGroup, options)
+  const { listeners, member, nodes, start, stop } = yield* makeMembers(addresses, raftGroup, options)
   const faults = FaultInjection.make()
-  const transport = { connect: connect(member, faults, yield* Effect.scope) }
+  const transport = { connect: connect(member, faults, yield* Effect.scope, listeners) }
 
   const raftAddress = (address: string): Effect.Effect<string> =>
     Effect.flatMap(member(address), ({ node }) =>

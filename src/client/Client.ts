@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as FailOpen from "../cache/FailOpen.js"
@@ -45,8 +46,13 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const { nodes } = yield* validate(options.nodes)
   const transport = yield* Transport
   const attemptTimeout = Math.min(settings.attemptTimeout, settings.deadline)
-  const connections = yield* transport.connect({ ...settings, attemptTimeout })
+  const runtime = yield* Effect.runtime()
+  const disconnected: { node: (node: string) => Effect.Effect<void> } = { node: () => Effect.void }
+  const connections = yield* transport.connect({ ...settings, attemptTimeout }, (node) =>
+    Runtime.runSync(runtime)(disconnected.node(node))
+  )
   const cluster = yield* Cluster.make(nodes, validChanges(options.changes ?? Stream.empty), connections, settings)
+  disconnected.node = cluster.disconnected
   const clock = yield* Effect.clock
   const { spans } = settings
   const env: Environment = {

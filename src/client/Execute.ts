@@ -1,6 +1,7 @@
 /** Runs commands: on the fast path as long as nothing fails, with failover when something does. */
 import * as Effect from "effect/Effect"
 import type * as Tracer from "effect/Tracer"
+import type * as ClusterState from "../cluster/ClusterState.js"
 import * as Routing from "../cluster/Routing.js"
 import { KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import * as Dialects from "../protocol/Dialects.js"
@@ -68,12 +69,12 @@ const runFastPath = <A>(
 ): Outcome<A> => {
   const startedAt = now(env)
   const deadline = startedAt + env.settings.deadline
-  const wantsLeader = access === "write" || env.settings.readFrom === "leader"
   const fallBack = (first?: FirstAttempt) =>
-    runWithFailover(env, keyCommand(recorder, key, access, wantsLeader, toRequest, startedAt, deadline), first, span)
-  const to = Routing.route(env.cluster.unsafeState(), key, wantsLeader)
+    runWithFailover(env, keyCommand(env, recorder, key, access, toRequest, startedAt, deadline), first, span)
+  const to = routeKey(env, env.cluster.unsafeState(), key, access, startedAt)
   if (typeof to === "string" || to.dialect === undefined) return fallBack()
   const { dialect, node } = to
+  if (dialect === "raft" && access === "read") env.cluster.renewLease(startedAt)
   const protocol = Dialects.forDialect(dialect)
   if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
   const outgoing = new Outgoing(env, toRequest(protocol), key)
@@ -92,24 +93,43 @@ const runFastPath = <A>(
   })
 }
 
+/** Where a command on a key goes at `now`, milliseconds of the monotonic clock. */
+export const routeKey = (
+  { settings: { failover, readFrom } }: Environment,
+  state: ClusterState.ClusterState,
+  key: string,
+  access: "read" | "write",
+  now: number
+): Routing.Route =>
+  access === "read"
+    ? Routing.route(state, key, readFrom !== "any", now, failover)
+    : Routing.route(state, key, true, undefined, failover)
+
 /** A command on a key. */
 export const keyCommand = <A>(
+  env: Environment,
   recorder: Telemetry.Recorder,
   key: string,
   access: "read" | "write",
-  wantsLeader: boolean,
   toRequest: ToRequest<A>,
   startedAt: number,
   deadline: number
-): Command<A> => ({
-  recorder,
-  toRequest,
-  key,
-  startedAt,
-  deadline,
-  route: (state) => Routing.route(state, key, wantsLeader),
-  ...(access === "read" ? { withoutLeader: (state) => Routing.route(state, key, false) } : {})
-})
+): Command<A> => {
+  const { failover, readFrom } = env.settings
+  const owner = failover === "none" ? Routing.ownerOf(env.cluster.unsafeState(), key) : undefined
+  return {
+    recorder,
+    toRequest,
+    key,
+    startedAt,
+    deadline,
+    route: (state) => routeKey(env, state, key, access, now(env)),
+    ...(access === "read" && readFrom === "leaderPreferred"
+      ? { withoutLeader: (state) => Routing.routeWithoutLeader(state, key) }
+      : {}),
+    ...(owner === undefined ? {} : { only: owner })
+  }
+}
 
 /** Runs a command without a key, for which there is no KeyError. */
 export const runUnkeyed = <A>(env: Environment, command: Command<A>): Effect.Effect<A, NoMoreServers> =>

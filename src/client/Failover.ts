@@ -5,6 +5,7 @@ import * as Backoff from "../cluster/Backoff.js"
 import * as ClusterState from "../cluster/ClusterState.js"
 import type { Dialect } from "../model/Dialect.js"
 import { type Fault, KeyError, type NodeFailure, NoMoreServers } from "../model/GhostDBError.js"
+import type * as Protocol from "../protocol/Protocol.js"
 import {
   type Command,
   type Environment,
@@ -109,6 +110,8 @@ type Attempted<A> =
   | { readonly _tag: "Late"; readonly failure: NodeFailure; readonly counts: NodeFailure | undefined }
   | { readonly _tag: "Failed"; readonly failure: NodeFailure; readonly dialectUsed: Dialect | undefined }
 
+const moved = Effect.succeed({ _tag: "Moved" } as const)
+
 /** All attempts on one node, by the `retry` schedule, while the node is live and the route leads to it. */
 const attemptOn = <A>(
   env: Environment,
@@ -126,7 +129,17 @@ const attemptOn = <A>(
 
   const once = Effect.flatMap(cluster.handshake(node, deadline), (protocol): Effect.Effect<Attempted<A>, Fault> => {
     const to = route(cluster.unsafeState())
-    if (typeof to !== "object" || to.node !== node) return Effect.succeed({ _tag: "Moved" })
+    if (to === "no leader" && counts !== undefined) return searchedLeader
+    return typeof to === "object" && to.node === node ? send(protocol) : moved
+  })
+
+  // The leader has failed, and does not lead until it is asked. Where it does not, a ping says whether it is dead.
+  const searchedLeader = Effect.flatMap(cluster.findLeader(deadline), (leader): Effect.Effect<Attempted<A>, Fault> => {
+    if (Option.contains(leader, node)) return Effect.flatMap(cluster.handshake(node, deadline), send)
+    return cluster.isSilent(node) ? moved : Effect.zipRight(cluster.ping(node, deadline), moved)
+  })
+
+  const send = (protocol: Protocol.Protocol): Effect.Effect<Attempted<A>, Fault> => {
     if (key !== undefined && isRefused(key, protocol)) {
       return Effect.succeed({ _tag: "Refused", error: new KeyError({ key, reason: "Empty" }) })
     }
@@ -139,7 +152,7 @@ const attemptOn = <A>(
       const answered = { _tag: "Answered", answer: decoded.answer } as const
       return Effect.as(outgoing.isOversized ? outgoing.warnOversized : cluster.succeeded(node), answered)
     })
-  })
+  }
 
   const attempt = (): Effect.Effect<Attempted<A>> =>
     Effect.matchEffect(
@@ -151,12 +164,20 @@ const attemptOn = <A>(
     const failure: NodeFailure = { node, reason: fault.reason, detail: fault.detail }
     env.attempts.failed(node, fault.reason)
     addEvent("attempt failed", { "server.address": node, "error.type": fault.reason })
-    const isLate = now(env) >= deadline
     if (fault.reason === "QueueTimeout") return Effect.succeed(late(failure))
     if (fault.reason === "Deadline") return Effect.as(cluster.unanswered(node, fault), late(failure))
     const faultClass = ClusterState.classify(fault)
-    if (faultClass === "down" || faultClass === "suspect") counts = failure
-    if (isLate) return Effect.succeed(late(undefined))
+    if (faultClass !== "down" && faultClass !== "suspect") return decide(fault, failure)
+    counts = failure
+    return Effect.zipRight(
+      cluster.disconnected(node),
+      Effect.suspend(() => decide(fault, failure))
+    )
+  }
+
+  const decide = (fault: Fault, failure: NodeFailure): Effect.Effect<Attempted<A>> => {
+    if (now(env) >= deadline) return Effect.succeed(late(undefined))
+    const faultClass = ClusterState.classify(fault)
     const failed: Attempted<A> = { _tag: "Failed", failure: deathOf(node) ?? failure, dialectUsed }
     if (faultClass === "redirect" || fault.reason === "ReplyTooLarge" || !isLive()) return Effect.succeed(failed)
     backoff ??= Backoff.make(settings.retry, env.clock)

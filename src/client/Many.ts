@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Tracer from "effect/Tracer"
 import * as ClusterState from "../cluster/ClusterState.js"
-import * as Routing from "../cluster/Routing.js"
 import type { Reply } from "../model/Exchange.js"
 import { type Fault, KeyError, type NodeFailure, NoMoreServers } from "../model/GhostDBError.js"
 import * as Dialects from "../protocol/Dialects.js"
@@ -23,7 +22,7 @@ import {
   oversizeBytes,
   warnOversized
 } from "./Command.js"
-import { keyCommand, runKeyed } from "./Execute.js"
+import { keyCommand, routeKey, runKeyed } from "./Execute.js"
 import { runWithFailover } from "./Failover.js"
 
 /** What is asked of each key. */
@@ -121,7 +120,6 @@ interface Single {
 class Run<A> {
   private readonly startedAt: number
   private readonly deadline: number
-  private readonly wantsLeader: boolean
   private readonly recorder: Telemetry.BatchRecorder
   private readonly outcomes: Array<Result<A>>
   /** Keys that have no result and are not under way. */
@@ -154,7 +152,6 @@ class Run<A> {
   ) {
     this.startedAt = now(env)
     this.deadline = this.startedAt + env.settings.deadline
-    this.wantsLeader = batch.access === "write" || env.settings.readFrom === "leader"
     this.recorder = env.batchRecorder(batch.operation)
     this.outcomes = new Array(batch.keys.length)
     this.pending = []
@@ -214,13 +211,14 @@ class Run<A> {
       for (const index of indices) this.expire(index)
       return { groups, singles }
     }
+    const time = now(this.env)
     const state = this.env.cluster.unsafeState()
     /** Nodes whose dialect a single command is about to find out. */
     const greeted = new Set<string>()
     for (const index of indices) {
       const key = this.key(index)
       const failed = this.failed.get(index)
-      const to = Routing.route(state, key, this.wantsLeader)
+      const to = routeKey(this.env, state, key, this.batch.access, time)
       if (to === "no node" && this.exhausted?.deaths === state.deaths) {
         this.fail(index, this.exhausted.error)
         continue
@@ -232,6 +230,7 @@ class Run<A> {
         else this.pending.push(index)
         continue
       }
+      if (to.dialect === "raft" && this.batch.access === "read") this.env.cluster.renewLease(time)
       if (failed !== undefined) this.failOver(index, failed)
       const protocol = Dialects.forDialect(to.dialect)
       if (isRefused(key, protocol)) {
@@ -331,10 +330,10 @@ class Run<A> {
     const { access, operation, toRequest } = this.batch
     const recorder: Telemetry.Recorder = { operation, succeeded: () => {}, failed: () => {} }
     const command = keyCommand(
+      this.env,
       recorder,
       this.key(index),
       access,
-      this.wantsLeader,
       (protocol) => toRequest(protocol, index),
       this.startedAt,
       this.deadline

@@ -24,6 +24,8 @@ export interface Cluster
     Revival.Revival,
     LeaderSearch.LeaderSearch,
     Suspicion.Suspicion {
+  /** A connection to the node was lost, refused or reset, or it did not answer: it does not lead until it is asked. */
+  readonly disconnected: (node: string) => Effect.Effect<void>
   /** The topology as it is, then its changes: the latest alone for a consumer that is slow. */
   readonly topology: Stream.Stream<Topology>
 }
@@ -41,8 +43,8 @@ export const make = Effect.fnUntraced(function* (
   )
   const handshake = yield* Handshake.make(ref, connections, settings)
   const revival = yield* Revival.make(ref, handshake, connections, settings)
-  const leaderSearch = yield* LeaderSearch.make(ref, handshake, revival, connections, settings)
   const suspicion = yield* Suspicion.make(ref, handshake, connections, settings)
+  const leaderSearch = yield* LeaderSearch.make(ref, handshake, revival, suspicion, connections, settings)
   yield* Effect.forkScoped(follow(ref, changes, connections, dialect))
   return {
     state: ref.state,
@@ -51,6 +53,7 @@ export const make = Effect.fnUntraced(function* (
     ...revival,
     ...leaderSearch,
     ...suspicion,
+    disconnected: (node) => ref.transition((self) => ClusterState.disconnected(self, node)),
     topology: ref.states.pipe(
       Stream.map(({ view }) => view),
       Stream.changesWith((before, after) => before === after),

@@ -22,6 +22,8 @@ export interface NodeState {
   readonly death: NodeFailure | undefined
   /** Since when the node is live or dead, in epoch milliseconds. */
   readonly since: number
+  /** Which of the {@link ClusterState.resets} was the last of this node; 0 where none was. */
+  readonly lastReset: number
 }
 
 /** How many nodes there are of a kind. */
@@ -42,6 +44,12 @@ export interface ClusterState {
   readonly ring: Ring.Ring
   /** The live node that leads its raft cluster, while that is known. */
   readonly leader: string | undefined
+  /** Until when it may be read as the leader without being asked, in milliseconds of the monotonic clock. */
+  readonly leaderUntil: number
+  /** How often a raft member has lost a connection, died or come back. */
+  readonly resets: number
+  /** How many of these resets there were when a leader was last searched and found. */
+  readonly resetsAtLeader: number
   readonly counts: Counts
   /** How many deaths there have been. */
   readonly deaths: number
@@ -124,7 +132,8 @@ const newNode = (node: string, dialect: Dialect | undefined, now: number): NodeS
   dialect,
   consecutiveFailures: 0,
   death: undefined,
-  since: now
+  since: now,
+  lastReset: 0
 })
 
 /** All nodes live. `dialect` is what they are known to speak, if it is known. */
@@ -140,6 +149,9 @@ export const make = (
     nodes: table,
     ring,
     leader: undefined,
+    leaderUntil: Number.NEGATIVE_INFINITY,
+    resets: 0,
+    resetsAtLeader: 0,
     counts,
     deaths: 0,
     view: new TopologyView(table, undefined, placement(counts))
@@ -186,8 +198,29 @@ export const died = (self: ClusterState, node: string, { detail, reason }: Fault
   const state = self.nodes.get(node)
   return state === undefined || state.death !== undefined
     ? self
-    : update(self, state, { ...state, consecutiveFailures: 0, death: { node, reason, detail }, since: now })
+    : updateReset(self, state, { ...state, consecutiveFailures: 0, death: { node, reason, detail }, since: now })
 }
+
+/** {@link update}, where the node may have been restarted and lost all that it held. */
+const updateReset = (self: ClusterState, previous: NodeState, next: NodeState): ClusterState => {
+  const lastReset = self.resets + 1
+  return update({ ...self, resets: lastReset }, previous, { ...next, lastReset })
+}
+
+/**
+ * A connection to the node was lost, refused or reset, or it did not answer. A raft member may have been restarted since,
+ * empty: it is not the leader until it is asked.
+ */
+export const disconnected = (self: ClusterState, node: string): ClusterState => {
+  const state = self.nodes.get(node)
+  if (state === undefined || !canLead(state)) return self
+  const isNoted = isDoubted(self, state) && self.leader !== node
+  return isNoted ? self : leaderLost(updateReset(self, state, state), node)
+}
+
+/** Whether a raft member was reset since a leader was last found, so that it may lack what the others hold. */
+export const isDoubted = ({ resetsAtLeader }: ClusterState, { lastReset }: NodeState): boolean =>
+  lastReset > resetsAtLeader
 
 /** A command's failure makes a node suspect although it answers its ping; the last of `threshold` in a row kills it. */
 export const suspected = (
@@ -216,7 +249,13 @@ export const revived = (
   const state = self.nodes.get(node)
   return state === undefined || state.death === undefined
     ? self
-    : update(self, state, { node, dialect, consecutiveFailures: threshold - 1, death: undefined, since: now })
+    : updateReset(self, state, {
+        ...state,
+        dialect,
+        consecutiveFailures: threshold - 1,
+        death: undefined,
+        since: now
+      })
 }
 
 const withLeader = (self: ClusterState, leader: string | undefined): ClusterState => ({
@@ -225,11 +264,25 @@ const withLeader = (self: ClusterState, leader: string | undefined): ClusterStat
   view: new TopologyView(self.nodes, leader, placement(self.counts))
 })
 
-/** The node has been found to lead its raft cluster. */
-export const leaderFound = (self: ClusterState, node: string): ClusterState => {
+/**
+ * A search that began when the cluster was as `asked` has found that the node leads its raft cluster. It is read as the
+ * leader until `until`. What was reset meanwhile is not the leader, for all that the search knows.
+ */
+export const leaderFound = (
+  self: ClusterState,
+  node: string,
+  { asked = self, until = Number.POSITIVE_INFINITY }: { readonly asked?: ClusterState; readonly until?: number } = {}
+): ClusterState => {
   const state = self.nodes.get(node)
-  return state === undefined || !canLead(state) || self.leader === node ? self : withLeader(self, node)
+  if (state === undefined || !canLead(state) || state.lastReset !== asked.nodes.get(node)?.lastReset) return self
+  if (self.leader === node && self.leaderUntil === until && self.resetsAtLeader === asked.resets) return self
+  const trusted = { ...self, leaderUntil: until, resetsAtLeader: asked.resets }
+  return self.leader === node ? trusted : withLeader(trusted, node)
 }
+
+/** The leader has done what only a leader does. */
+export const leaseRenewed = (self: ClusterState, node: string, until: number): ClusterState =>
+  self.leader === node && until > self.leaderUntil ? { ...self, leaderUntil: until } : self
 
 /** The node has refused what a leader does. */
 export const leaderLost = (self: ClusterState, node: string): ClusterState =>
@@ -251,11 +304,11 @@ export const reloaded = (
   const shownAlike =
     sameNodes(states.filter(isAlive), before.filter(isAlive)) && sameNodes(states.filter(isDead), before.filter(isDead))
   return {
+    ...self,
     nodes: table,
     ring,
     leader,
     counts,
-    deaths: self.deaths,
     view: shownAlike ? self.view : new TopologyView(table, leader, placement(counts))
   }
 }

@@ -1,8 +1,12 @@
-/** Who leads the raft cluster: asked when a command needs to know. */
+/**
+ * Who leads the raft cluster: asked when a command needs to know. Leadership is a lease: whoever was found to lead is read as
+ * the leader for a while, and asked again in the background while there are reads.
+ */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Settings } from "../model/GhostDBConfig.js"
@@ -16,6 +20,7 @@ import type { Revival } from "./Revival.js"
 import { request } from "./request.js"
 import * as Shared from "./Shared.js"
 import type { StateRef } from "./StateRef.js"
+import type { Suspicion } from "./Suspicion.js"
 
 export interface LeaderSearch {
   /**
@@ -23,6 +28,11 @@ export interface LeaderSearch {
    * same time share the search. None at `deadline`, milliseconds of the monotonic clock, at the latest.
    */
   readonly findLeader: (deadline: number) => Effect.Effect<Option.Option<string>>
+  /**
+   * For each read that the leader gets: asks it again in the background whether it leads, once half of its lease is over.
+   * `now` is milliseconds of the monotonic clock.
+   */
+  readonly renewLease: (now: number) => void
 }
 
 const minSearchInterval = 50
@@ -32,16 +42,46 @@ const requestsInTurn = 5
 
 const hostOf = (address: string, port: number): string => NodeAddress.parseAddress(address, port).host
 
+/**
+ * The addresses that members name as their leader's: the one that a majority of `members` names as soon as it does, then
+ * the others when all have answered, those with more votes first.
+ */
+const elected = <E>(votes: Stream.Stream<string, E>, members: number): Stream.Stream<string, E> =>
+  Stream.suspend(() => {
+    const counts = new Map<string, number>()
+    const byMajority = votes.pipe(
+      Stream.map((address) => {
+        const count = (counts.get(address) ?? 0) + 1
+        counts.set(address, count)
+        return { address, count }
+      }),
+      Stream.filter(({ count }) => count === Math.floor(members / 2) + 1),
+      Stream.map(({ address }) => address)
+    )
+    const byFewer = Stream.suspend(() =>
+      Stream.fromIterable(
+        [...counts]
+          .filter(([, count]) => count * 2 <= members)
+          .sort(([, a], [, b]) => b - a)
+          .map(([address]) => address)
+      )
+    )
+    return Stream.concat(byMajority, byFewer)
+  })
+
 /** Searches over `connections`; a leader that is no live node may be a dead one that is back, which `revival` finds. */
 export const make = Effect.fnUntraced(function* (
   ref: StateRef,
   { handshake, ping }: Handshake,
   { probeDead }: Revival,
+  { isSilent, timedOut, unanswered }: Suspicion,
   connections: Connections,
-  { attemptTimeout, port }: Settings
+  { attemptTimeout, leaderLease, port }: Settings
 ): Effect.fn.Return<LeaderSearch, never, Scope.Scope> {
   const scope = yield* Effect.scope
   const clock = yield* Effect.clock
+  const runtime = yield* Effect.runtime()
+  const now = () => Monotonic.unsafeNow(clock)
 
   /** What raft members answer, as it arrives; nothing of those that fail, and of other nodes. */
   const queryMembers = <A>(
@@ -54,7 +94,12 @@ export const make = Effect.fnUntraced(function* (
         (node) =>
           handshake(node, endsAt).pipe(
             Effect.filterOrFail(({ dialect }) => dialect === "raft"),
-            Effect.flatMap((protocol) => request(connections, node, toRequest(protocol), endsAt)),
+            Effect.flatMap((protocol) =>
+              // Nobody may use a member that is gone as long as others serve: the search is what finds it dead.
+              Effect.tapError(request(connections, node, toRequest(protocol), endsAt), (fault) =>
+                ClusterState.classify(fault) === "down" ? timedOut(node, fault) : Effect.void
+              )
+            ),
             Effect.map((answer) => ({ node, answer })),
             Effect.option
           ),
@@ -63,12 +108,15 @@ export const make = Effect.fnUntraced(function* (
       Stream.filterMap((answer) => answer)
     )
 
-  /** The leader: the first member to answer a command that only a leader does. */
+  /** The leader, and when it was asked: the first member to answer a command that only a leader does. */
   const findByLeaderOnlyCommand = (nodes: ReadonlyArray<string>, endsAt: number) =>
-    Stream.runHead(queryMembers(nodes, (protocol) => protocol.nodeSize, endsAt)).pipe(
-      Effect.flatten,
-      Effect.map(({ node }) => node)
-    )
+    Effect.suspend(() => {
+      const askedAt = now()
+      return Stream.runHead(queryMembers(nodes, (protocol) => protocol.nodeSize, endsAt)).pipe(
+        Effect.flatten,
+        Effect.map(({ node }) => ({ node, askedAt }))
+      )
+    })
 
   /** Members know the leader: a node that they name is one of them, whatever it answered when it was last pinged. */
   const identify = (nodes: ReadonlyArray<string>, endsAt: number) =>
@@ -85,15 +133,22 @@ export const make = Effect.fnUntraced(function* (
     )
 
   let searchAgainAt = Number.NEGATIVE_INFINITY
+  let renewAt = Number.NEGATIVE_INFINITY
   // Members tell the leader's raft address, whose port says nothing of HTTP: its host says who is asked first.
   const search = Effect.fnUntraced(function* (endsAt: number) {
-    const nodes = ClusterState.liveNodes(yield* ref.state).map(({ node }) => node)
-    const hosts = new Set<string>()
-    const found = yield* queryMembers(nodes, (protocol) => protocol.getLeader, endsAt).pipe(
-      Stream.filterMap(({ answer }) => Option.map(answer, (address) => hostOf(address, port))),
-      Stream.filter((host) => !hosts.has(host)),
-      Stream.tap((host) => Effect.sync(() => hosts.add(host))),
-      Stream.mapEffect((host) => {
+    const asked = yield* ref.state
+    const members = ClusterState.liveNodes(asked).filter(
+      ({ dialect, node }) => (dialect === undefined || dialect === "raft") && !isSilent(node)
+    )
+    const nodes = members.map(({ node }) => node)
+    let isLed = false
+    const votes = queryMembers(nodes, (protocol) => protocol.getLeader, endsAt).pipe(
+      Stream.filterMap(({ answer }) => answer),
+      Stream.tap(() => Effect.sync(() => (isLed = true)))
+    )
+    const found = yield* elected(votes, nodes.length).pipe(
+      Stream.mapEffect((address) => {
+        const host = hostOf(address, port)
         const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
         return Effect.zipRight(
           identify(named, endsAt),
@@ -106,11 +161,14 @@ export const make = Effect.fnUntraced(function* (
       Stream.runHead
     )
     if (Option.isSome(found)) {
-      const { after } = yield* ref.transition((self) => ClusterState.leaderFound(self, found.value))
+      const { askedAt, node } = found.value
+      renewAt = askedAt + leaderLease / 2
+      const until = askedAt + leaderLease
+      const { after } = yield* ref.transition((self) => ClusterState.leaderFound(self, node, { asked, until }))
       return Option.fromNullable(after.leader)
     }
-    if (hosts.size > 0) yield* Effect.forkIn(probeDead(endsAt), scope)
-    searchAgainAt = Monotonic.unsafeNow(clock) + minSearchInterval
+    if (isLed) yield* Effect.forkIn(probeDead(endsAt), scope)
+    searchAgainAt = now() + minSearchInterval
     return Option.none<string>()
   })
   const searches = yield* Shared.make<Option.Option<string>, never>({
@@ -120,10 +178,31 @@ export const make = Effect.fnUntraced(function* (
     late: Exit.succeed(Option.none()),
     closed: Exit.succeed(Option.none())
   })
+
+  const renew = (leader: string, askedAt: number) =>
+    handshake(leader, askedAt + attemptTimeout).pipe(
+      Effect.flatMap((protocol) =>
+        request(connections, leader, protocol.nodeSize, askedAt + attemptTimeout * patience)
+      ),
+      Effect.matchEffect({
+        onSuccess: () => ref.transition((self) => ClusterState.leaseRenewed(self, leader, askedAt + leaderLease)),
+        onFailure: (fault) =>
+          ref
+            .transition((self) => ClusterState.disconnected(self, leader))
+            .pipe(
+              Effect.zipRight(fault.reason === "AttemptTimeout" ? unanswered(leader, fault) : Effect.void),
+              Effect.zipRight(searches.run("leader", Number.POSITIVE_INFINITY))
+            )
+      })
+    )
   return {
     findLeader: (deadline) =>
-      Effect.suspend(() =>
-        Monotonic.unsafeNow(clock) < searchAgainAt ? Effect.succeedNone : searches.run("leader", deadline)
-      )
+      Effect.suspend(() => (now() < searchAgainAt ? Effect.succeedNone : searches.run("leader", deadline))),
+    renewLease: (at) => {
+      const { leader } = ref.unsafeState()
+      if (at < renewAt || leader === undefined) return
+      renewAt = at + leaderLease / 2
+      Runtime.runFork(runtime)(renew(leader, at), { scope })
+    }
   }
 })

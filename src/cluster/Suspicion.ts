@@ -23,6 +23,8 @@ export type Verdict = "dead" | "suspect" | "local" | "retry" | "redirect"
 export interface Suspicion {
   /** Whether {@link Suspicion.succeeded} would change anything. */
   readonly isDoubted: (node: string) => boolean
+  /** Whether the node has not answered, and the ping that follows has no answer yet. */
+  readonly isSilent: (node: string) => boolean
   /** A command has succeeded on the node. */
   readonly succeeded: (node: string) => Effect.Effect<void>
   /**
@@ -118,6 +120,7 @@ export const make = Effect.fnUntraced(function* (
     ).pipe(Effect.ensuring(Effect.sync(() => checks.delete(node))))
 
   return {
+    isSilent: (node) => checks.has(node),
     isDoubted: (node) =>
       (ref.unsafeState().nodes.get(node)?.consecutiveFailures ?? 0) > 0 || (checks.size > 0 && checks.has(node)),
     succeeded: (node) =>

@@ -21,6 +21,8 @@ export interface Endpoint {
   readonly now: () => number
   /** Counts the bytes that were read and written. */
   readonly onBytes: (read: number, written: number) => void
+  /** A connection could not be made, was reset, or was closed by the node without a word. Its requests fail after that. */
+  readonly onDisconnect: () => void
 }
 
 /** What a connection tells its pool. */
@@ -279,11 +281,13 @@ export class Connection {
   private onError(error: Error): void {
     const { detail, reason } = failureOfSystemError(error, "Unreachable")
     this.noteLimit(false)
+    if (!this.closed) this.endpoint.onDisconnect()
     this.fail({ reason: this.ready ? "Reset" : reason, detail })
   }
 
   private onClosedByNode(): void {
     this.noteLimit(false)
+    if (!this.closed) this.endpoint.onDisconnect()
     this.fail(this.ready ? closedByNode : { ...closedByNode, reason: "Unreachable" })
   }
 

@@ -73,11 +73,24 @@ export interface GhostDBOptions {
   /** The dialect of the nodes; `"auto"` asks each node by a ping at its first use and at each revival. Default `"auto"`. */
   readonly dialect?: Dialect | "auto"
   /**
-   * Who answers a `get` in a raft cluster: the `"leader"`, so that a client reads its own writes, or `"any"` live node, by
-   * the ring, which spreads the load and may answer with what was there a moment ago. While there is no leader, any node
-   * answers. Default `"leader"`.
+   * Who answers a `get` in a raft cluster. `"leader"`: the leader, so that a client reads its own writes; while there is
+   * none, a read waits for one as a write does. `"leaderPreferred"`: the leader, and any live node while there is none.
+   * `"any"`: any live node, by the ring, which spreads the load and may answer with what was there a moment ago. Default
+   * `"leaderPreferred"`.
    */
-  readonly readFrom?: "leader" | "any"
+  readonly readFrom?: "leaderPreferred" | "leader" | "any"
+  /**
+   * For how long a member that was found to lead its raft cluster is read as the leader without being asked again, longer
+   * than 0. It is asked in the background when half of that is over, while there are reads. A leader that the others have
+   * replaced answers old values for as long at most. Default 2 seconds.
+   */
+  readonly leaderLease?: Duration.DurationInput
+  /**
+   * Who takes a dead node's keys. `"standIn"`: the next live node of the ring, as with the other SDKs. `"none"`: nobody;
+   * commands on them fail with a `NoMoreServers` that names their node, and nothing is ever found where it does not
+   * belong. Raft members all hold every key, and are not concerned. Default `"standIn"`.
+   */
+  readonly failover?: "standIn" | "none"
   /**
    * When to look again for the leader of a raft cluster while it has none. Default: every 100 ms, until the command's
    * deadline.
@@ -117,7 +130,9 @@ export interface Settings {
   readonly maxRequestBytes: number
   readonly maxReplyBytes: number
   readonly dialect: Dialect | "auto"
-  readonly readFrom: "leader" | "any"
+  readonly readFrom: "leaderPreferred" | "leader" | "any"
+  readonly leaderLease: number
+  readonly failover: "standIn" | "none"
   readonly election: Schedule.Schedule<unknown>
   readonly metrics: boolean
   readonly spans: "auto" | "always" | "never"
@@ -143,7 +158,9 @@ export const defaults: Settings = {
   maxRequestBytes: 4 * 1024 * 1024,
   maxReplyBytes: 64 * 1024 * 1024,
   dialect: "auto",
-  readFrom: "leader",
+  readFrom: "leaderPreferred",
+  leaderLease: 2000,
+  failover: "standIn",
   election: Schedule.spaced("100 millis"),
   metrics: true,
   spans: "auto",
@@ -186,7 +203,8 @@ const choices = [
   ["protocol", oneOf("http", "https")],
   ["onRevival", oneOf("keep", "flush")],
   ["dialect", oneOf("auto", ...Dialect.literals)],
-  ["readFrom", oneOf("leader", "any")],
+  ["readFrom", oneOf("leaderPreferred", "leader", "any")],
+  ["failover", oneOf("standIn", "none")],
   ["spans", oneOf("auto", "always", "never")]
 ] as const
 
@@ -204,6 +222,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
     ...given,
     attemptTimeout: millis(options.attemptTimeout ?? defaults.attemptTimeout),
     deadline: millis(options.deadline ?? defaults.deadline),
+    leaderLease: millis(options.leaderLease ?? defaults.leaderLease),
     headers: Object.fromEntries(
       Object.entries(options.headers ?? {}).map(([name, value]) => [
         name,
@@ -215,7 +234,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
     const value = settings[name]
     if (!ok(value)) return Either.left(`${name} must be ${expected}, not ${value}`)
   }
-  for (const name of ["attemptTimeout", "deadline"] as const) {
+  for (const name of ["attemptTimeout", "deadline", "leaderLease"] as const) {
     const value = settings[name]
     if (!(value > 0 && Number.isFinite(value))) {
       return Either.left(`${name} must be a duration longer than 0 and finite`)

@@ -19,7 +19,10 @@ import { format, parseAddress } from "../model/NodeAddress.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
-export const connect = Effect.fnUntraced(function* (settings: TransportSettings) {
+export const connect = Effect.fnUntraced(function* (
+  settings: TransportSettings,
+  onDisconnect: (node: string) => void = () => {}
+) {
   const clock = yield* Effect.clock
   const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
   const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
@@ -38,7 +41,7 @@ export const connect = Effect.fnUntraced(function* (settings: TransportSettings)
   const poolOf = (node: string): ConnectionPool => {
     let pool = pools.get(node)
     if (pool === undefined) {
-      pool = makePool(node, settings, secureContext, now)
+      pool = makePool(node, settings, secureContext, now, () => onDisconnect(node))
       pools.set(node, pool)
     }
     return pool
@@ -183,7 +186,8 @@ const makePool = (
   node: string,
   settings: TransportSettings,
   secureContext: Tls.SecureContext | undefined,
-  now: () => number
+  now: () => number,
+  onDisconnect: () => void
 ): ConnectionPool => {
   const { host, port } = parseAddress(node, settings.port)
   // Server name indication takes no IP address.
@@ -211,6 +215,7 @@ const makePool = (
         Telemetry.read(read)
         Telemetry.wrote(written)
       },
+      onDisconnect,
       pipelining: settings.pipelining
     },
     settings.connections,

@@ -69,7 +69,13 @@ export interface Connections {
 export class Transport extends Context.Tag("effect-ghostdb/Transport")<
   Transport,
   {
-    /** The connections close with the scope. */
-    readonly connect: (settings: TransportSettings) => Effect.Effect<Connections, never, Scope.Scope>
+    /**
+     * The connections close with the scope. `onDisconnect` is called when a connection to a node is lost, refused or reset,
+     * before its requests fail: the node may have been restarted. A transport that cannot see that never calls it.
+     */
+    readonly connect: (
+      settings: TransportSettings,
+      onDisconnect?: (node: string) => void
+    ) => Effect.Effect<Connections, never, Scope.Scope>
   }
 >() {}

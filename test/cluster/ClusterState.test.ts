@@ -234,7 +234,7 @@ describe("ClusterState", () => {
           const alive = expected.entries.filter(({ killer }) => killer === undefined)
           const names = alive.map(({ node }) => node)
           deepStrictEqual(
-            [...state.nodes.values()],
+            [...state.nodes.values()].map(({ lastReset: _, ...entry }) => entry),
             expected.entries.map(({ killer, ...entry }) => ({
               ...entry,
               death: killer && { node: entry.node, ...killer }
@@ -286,7 +286,7 @@ describe("ClusterState", () => {
             "the topology is a new one when it changes"
           )
           // Who watches the Ref need not hear of a step that changes nothing
-          if (isDeepStrictEqual(before.expected, expected)) strictEqual(state, before.state)
+          if (event._tag !== "Led" && isDeepStrictEqual(before.expected, expected)) strictEqual(state, before.state)
         }
         for (const [state, then] of past) strictEqual(snapshot(state), then)
       },

@@ -59,7 +59,9 @@ describe("GhostDBConfig", () => {
         maxRequestBytes: 4 * 1024 * 1024,
         maxReplyBytes: 64 * 1024 * 1024,
         dialect: "auto",
-        readFrom: "leader",
+        readFrom: "leaderPreferred",
+        leaderLease: 2000,
+        failover: "standIn",
         metrics: true,
         spans: "auto",
         keysInSpans: false,
@@ -202,7 +204,8 @@ describe("GhostDBConfig", () => {
       ["protocol", "http, https"],
       ["onRevival", "keep, flush"],
       ["dialect", "auto, v1, v2, raft"],
-      ["readFrom", "leader, any"],
+      ["readFrom", "leaderPreferred, leader, any"],
+      ["failover", "standIn, none"],
       ["spans", "auto, always, never"]
     ] as const) {
       it(name, () => {
