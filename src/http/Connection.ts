@@ -46,6 +46,9 @@ const readBytes = 64 * 1024
 /** So many bytes of a reply are progress as a whole reply is; fewer are not, or a node that drips would never be late. */
 const progressBytes = 64 * 1024
 
+/** A request whose deadline is nearer than so many times the latest reply took is taken to be too late. */
+const replyTimeMargin = 1.5
+
 /** How long a connection is idle, in milliseconds, before the system probes whether the node is still there. */
 const keepAliveDelay = 30_000
 
@@ -60,6 +63,8 @@ export class Connection {
   /** Requests written, and replies read. */
   private requests = 0
   private replies = 0
+  /** Milliseconds from writing the latest request answered to its reply; 0 when no request waited then. */
+  private replyTime = 0
   /** The bytes written that have been counted. */
   private counted = 0
   /** When the connection was last seen to get on: begun, a reply read, bytes taken. */
@@ -132,7 +137,9 @@ export class Connection {
     const now = this.endpoint.now()
     let left = most
     while (left > 0) {
-      const batch = this.owner.queue.take(Math.min(left, this.room), now, this.inFlight)
+      // With nothing in flight the next request is always sent, so that the reply time is measured again.
+      const replyTime = this.inFlight.length === 0 ? 0 : this.replyTime * replyTimeMargin
+      const batch = this.owner.queue.take(Math.min(left, this.room), now, this.inFlight, replyTime)
       if (batch === undefined) return
       left -= batch.requests
       this.requests += batch.requests
@@ -243,7 +250,10 @@ export class Connection {
   private onReply(status: number, body: string, isLast: boolean): void {
     this.replies += 1
     const request = this.inFlight.shift()
-    if (request !== undefined) request.settle({ status, body })
+    if (request !== undefined) {
+      this.replyTime = this.owner.queue.length === 0 ? 0 : this.endpoint.now() - request.writtenAt
+      request.settle({ status, body })
+    }
     if (isLast) this.onLastReply()
     else if (this.draining) this.closeIfUnused()
     else {

@@ -90,6 +90,11 @@ const manyWithdrawn = 1024
 
 const queueTimeout: Failure = { reason: "QueueTimeout", detail: "the request was not sent before the deadline" }
 
+const replyTooLate: Failure = {
+  reason: "QueueTimeout",
+  detail: "the request waited so long that no reply could come before the deadline"
+}
+
 export class RequestQueue {
   private requests = new Deque<PendingRequest>()
   private withdrawn = 0
@@ -116,9 +121,11 @@ export class RequestQueue {
 
   /**
    * Takes what goes into the next write: `most` requests at most, which are appended to `inFlight`. Bodies are made now
-   * and not kept: strings that live until the reply are copied by garbage collections.
+   * and not kept: strings that live until the reply are copied by garbage collections. A request whose deadline is less
+   * than `replyTime` milliseconds away is not sent: its reply would come too late, and one that can be answered in time
+   * would wait for it.
    */
-  take(most: number, now: number, inFlight: Deque<PendingRequest>): Batch | undefined {
+  take(most: number, now: number, inFlight: Deque<PendingRequest>, replyTime = 0): Batch | undefined {
     let requests = 0
     let text = ""
     let bytes: Uint8Array | undefined
@@ -126,8 +133,8 @@ export class RequestQueue {
       const request = this.requests.shift()
       if (request === undefined) break
       if (request.isSettled) continue
-      if (request.deadline <= now) {
-        request.settle(queueTimeout)
+      if (request.deadline <= now + replyTime) {
+        request.settle(request.deadline <= now ? queueTimeout : replyTooLate)
         continue
       }
       const payload = request.payload()

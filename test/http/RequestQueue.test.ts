@@ -44,6 +44,14 @@ describe("RequestQueue", () => {
     expect(ends).toEqual([["late", expect.objectContaining({ reason: "QueueTimeout" })]])
   })
 
+  it("what could not be answered in time gives its turn to what can", () => {
+    const { ends, inFlight, push, queue } = setting()
+    push("hopeless", 60)
+    push("in time", 61)
+    expect(queue.take(9, 10, inFlight, 50)?.text).toBe("7\r\n\r\nin time")
+    expect(ends).toEqual([["hopeless", expect.objectContaining({ reason: "QueueTimeout" })]])
+  })
+
   it("a deadline that passes while the process is blocked is Overloaded", () => {
     const { ends, push, queue } = setting()
     push("before", 10)

@@ -1,6 +1,6 @@
 /**
  * Mixed commands at full speed over five nodes that are stopped and started at random; `npm run soak`. Fails when a wrong
- * value is read, a command is lost, or the heap grows.
+ * value is read, a command is lost, or the heap grows. An overload of a node follows, for a third of that time.
  *
  *   --seconds N   how long, default 60
  *   --tls         over TLS
@@ -13,6 +13,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Duration, Effect, Logger, LogLevel, Option, Random, Schedule, Stream } from "effect"
 import { Client, GhostDB, SocketTransport } from "effect-ghostdb"
 import { overTls } from "../support/tls.js"
+import { overload } from "./overload.js"
 
 const { values: args } = parseArgs({
   options: { seconds: { type: "string", default: "60" }, tls: { type: "boolean", default: false } }
@@ -163,4 +164,12 @@ const soak = Effect.gen(function* () {
   )
 })
 
-soak.pipe(Effect.scoped, NodeRuntime.runMain)
+const program = Effect.gen(function* () {
+  yield* soak
+  if (!(yield* overload(Math.max(8, seconds / 3), args.tls, heap))) {
+    yield* Console.error("FAILED")
+    process.exitCode = 1
+  }
+})
+
+program.pipe(Effect.scoped, NodeRuntime.runMain)
