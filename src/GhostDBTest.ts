@@ -39,6 +39,12 @@ export interface TestClusterOptions
   readonly client?: GhostDBOptions
 }
 
+/** A fault that was injected. */
+export interface InjectedFault {
+  /** Takes it back; does nothing where it is over. */
+  readonly heal: Effect.Effect<void>
+}
+
 /**
  * The nodes behind a {@link TestCluster}. An address that is not among them is a defect.
  *
@@ -72,9 +78,9 @@ export interface TestClusterService {
    *   yield* cluster.inject("node-1", "loseReply", { command: "add", times: 1 })
    *   yield* cluster.inject("node-2", { latency: "50 millis" })
    *   yield* cluster.inject("node-2", { reply: "<html>" }, { command: ["get", "put"] })
-   *   const heal = yield* cluster.inject("node-3", "hang")
+   *   const hanging = yield* cluster.inject("node-3", "hang")
    *   // …
-   *   yield* heal // node-3 alone
+   *   yield* hanging.heal // node-3 alone
    *   yield* cluster.heal() // all nodes
    * })
    */
@@ -82,7 +88,7 @@ export interface TestClusterService {
     node: string,
     fault: FaultInjection.NodeFault,
     options?: FaultInjection.InjectOptions
-  ) => Effect.Effect<Effect.Effect<void>>
+  ) => Effect.Effect<InjectedFault>
   /** {@link inject} for as long as the scope is open. */
   readonly injectScoped: (
     node: string,
@@ -281,7 +287,7 @@ const makeCluster = Effect.fnUntraced(function* (
   const inject: TestClusterService["inject"] = (address, fault, options) =>
     Effect.map(member(address), () => {
       const heal = faults.inject(address, fault, options)
-      return Effect.sync(heal)
+      return { heal: Effect.sync(heal) }
     })
 
   const cluster: TestClusterService = {
@@ -289,7 +295,8 @@ const makeCluster = Effect.fnUntraced(function* (
     stop,
     start,
     inject,
-    injectScoped: (address, fault, options) => Effect.acquireRelease(inject(address, fault, options), (heal) => heal),
+    injectScoped: (address, fault, options) =>
+      Effect.acquireRelease(inject(address, fault, options), ({ heal }) => heal).pipe(Effect.asVoid),
     heal: (address) =>
       Effect.suspend(() => {
         faults.heal(address)

@@ -170,7 +170,7 @@ export class Calls {
         return Effect.succeed(current)
       }
       const call = this.#add(key, variant, millis(clock) + joinableFor, keep)
-      this.#resultOf(call)
+      call.result = this.#resultOf(call)
       return lead(call).pipe(
         // Effects that do not let themselves be interrupted must not hold up those who wait.
         Effect.disconnect,

@@ -83,15 +83,15 @@ describe("a fault on a node", () => {
       const cluster = yield* TestCluster
       yield* cluster.inject("node-1", "hang")
       yield* cluster.inject("node-1", { latency: "100 millis" })
-      const healReset = yield* cluster.inject("node-1", "reset", { command: ["get", "put"] })
+      const resetting = yield* cluster.inject("node-1", "reset", { command: ["get", "put"] })
       const reset = yield* Effect.fork(Effect.flip(GhostDB.put("key", 1)))
       yield* TestClock.adjust("99 millis")
       expect(yield* Fiber.poll(reset)).toEqual(Option.none())
       // The ping that follows a reset hangs.
       yield* TestClock.adjust("5 seconds")
       expect(failureOf(yield* Fiber.join(reset))).toContain("Reset")
-      yield* healReset
-      yield* healReset
+      yield* resetting.heal
+      yield* resetting.heal
       yield* cluster.heal("node-1")
       yield* TestClock.adjust("2 minutes")
       expect(yield* GhostDB.put("key", 1)).toBe("STORED")
@@ -114,7 +114,7 @@ describe("a fault on a node", () => {
     Effect.gen(function* () {
       const cluster = yield* TestCluster
       const answers = Effect.map(GhostDB.ping, (nodes) => nodes.length)
-      const heal = yield* cluster.inject("node-1", "refuse")
+      const { heal } = yield* cluster.inject("node-1", "refuse")
       expect(yield* answers).toBe(2)
       yield* heal
       expect(yield* answers).toBe(3)
