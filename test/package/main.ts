@@ -6,6 +6,8 @@ import { deepStrictEqual, match, ok } from "node:assert/strict"
 import { rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
+import { gzipSync } from "node:zlib"
+import { build } from "esbuild"
 import * as support from "./support.js"
 
 const folder = support.temporary("package")
@@ -41,6 +43,26 @@ const install = async (tarball: string) => {
   writeFileSync(join(folder, "package.json"), JSON.stringify({ private: true, type: "module" }))
   await succeed("npm", ["install", ...support.quiet, tarball, ...support.peersOfReadme()])
   await succeed("npm", ["install", ...support.quiet, "--save-dev", "typescript@5", "@types/node@20"])
+}
+
+/** What a program of `get` and `put` over `GhostDBLive` brings into a bundle besides Effect and its platform packages. */
+const bundle = async () => {
+  const contents = `import { Effect } from "effect"
+import { GhostDB, GhostDBLive } from "effect-ghostdb"
+Effect.runFork(GhostDB.put("a", 1).pipe(Effect.zipRight(GhostDB.get("a")), Effect.provide(GhostDBLive("gdb.conf"))))`
+  const { outputFiles } = await build({
+    stdin: { contents, resolveDir: folder },
+    bundle: true,
+    minify: true,
+    format: "esm",
+    platform: "node",
+    external: ["effect", "@effect/*"],
+    write: false
+  })
+  const size = gzipSync(outputFiles[0]?.contents ?? "").length / 1024
+  console.log(`a bundle of get and put: ${size.toFixed(1)} KiB compressed`)
+  // Whatever is not used should not be there: more than this is a module that has come along.
+  ok(size < 45)
 }
 
 const programs = async () => {
@@ -85,6 +107,7 @@ try {
   const tarball = await pack()
   await install(tarball)
   console.log("packed and installed")
+  await bundle()
   await says(["--help"], 0, /serve/)
   await says(["get", "key"], 2, /^$/)
   for (const dialect of ["v1", "v2", "raft"]) {
