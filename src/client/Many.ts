@@ -224,7 +224,9 @@ class Run<A> {
         continue
       }
       if (typeof to === "string" || to.dialect === undefined || failed?.node === to.node) {
-        const isFirst = typeof to === "string" ? !greeted.has(to) : failed !== undefined || !greeted.has(to.node)
+        // What is gone is each key's own node, of which another key's fate says nothing.
+        const isFirst =
+          typeof to === "string" ? to === "gone" || !greeted.has(to) : failed !== undefined || !greeted.has(to.node)
         greeted.add(typeof to === "string" ? to : to.node)
         if (isFirst && singles.length < maxSingles) singles.push({ index, failed })
         else this.pending.push(index)

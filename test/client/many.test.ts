@@ -242,6 +242,24 @@ describe("under failures", () => {
     }).pipe(Effect.provide(TestCluster.layer()))
   )
 
+  it.effect("without stand-ins, the keys of a dead node say so, and the others have their values", () =>
+    Effect.gen(function* () {
+      const cluster = yield* TestCluster
+      const keys = keysOf(300)
+      yield* GhostDB.putMany(valuesOf(keys))
+      yield* cluster.stop("node-2")
+      let failed = 0
+      for (const [key, result] of yield* GhostDB.getMany(keys)) {
+        if (Either.isRight(result)) expect(result.right).toEqual(Option.some(`value of ${key}`))
+        else {
+          failed++
+          expect(result.left).toMatchObject({ failures: [{ node: "node-2", reason: "Refused" }] })
+        }
+      }
+      expect(failed).toBeGreaterThan(10)
+    }).pipe(Effect.provide(TestCluster.layer({ client: { replicas: 20, failover: "none" } })))
+  )
+
   it.effect("a raft leader that is deposed: the writes go to the next one", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster
