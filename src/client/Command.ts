@@ -36,6 +36,8 @@ export interface Command<A> extends Progress.Target {
   readonly toRequest: ToRequest<A>
   /** Absent for commands without a key. */
   readonly key?: string
+  /** What it does with its key. */
+  readonly access?: "read" | "write"
   /** When it was issued, and when it ends at the latest: milliseconds of the monotonic clock. */
   readonly startedAt: number
   readonly deadline: number

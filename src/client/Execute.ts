@@ -74,7 +74,8 @@ const runFastPath = <A>(
   const to = routeKey(env, env.cluster.unsafeState(), key, access, startedAt)
   if (typeof to === "string" || to.dialect === undefined) return fallBack()
   const { dialect, node } = to
-  if (dialect === "raft" && access === "read") env.cluster.renewLease(startedAt)
+  if (access === "write") env.cluster.writing(key, to)
+  else if (dialect === "raft") env.cluster.renewLease(startedAt)
   const protocol = Dialects.forDialect(dialect)
   if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
   const outgoing = new Outgoing(env, toRequest(protocol), key)
@@ -121,6 +122,7 @@ export const keyCommand = <A>(
     recorder,
     toRequest,
     key,
+    access,
     startedAt,
     deadline,
     route: (state) => routeKey(env, state, key, access, now(env)),

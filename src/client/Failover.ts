@@ -144,6 +144,8 @@ const attemptOn = <A>(
       return Effect.succeed({ _tag: "Refused", error: new KeyError({ key, reason: "Empty" }) })
     }
     dialectUsed = protocol.dialect
+    const to = cluster.unsafeState().nodes.get(node)
+    if (key !== undefined && command.access === "write" && to !== undefined) cluster.writing(key, to)
     const outgoing = new Outgoing(env, command.toRequest(protocol), key)
     addEvent("attempt", { "server.address": node })
     return Effect.flatMap(outgoing.post(node, deadline), (reply) => {

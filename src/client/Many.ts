@@ -232,7 +232,8 @@ class Run<A> {
         else this.pending.push(index)
         continue
       }
-      if (to.dialect === "raft" && this.batch.access === "read") this.env.cluster.renewLease(time)
+      if (this.batch.access === "write") this.env.cluster.writing(key, to)
+      else if (to.dialect === "raft") this.env.cluster.renewLease(time)
       if (failed !== undefined) this.failOver(index, failed)
       const protocol = Dialects.forDialect(to.dialect)
       if (isRefused(key, protocol)) {

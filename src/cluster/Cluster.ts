@@ -14,6 +14,7 @@ import * as ClusterState from "./ClusterState.js"
 import * as Handshake from "./Handshake.js"
 import * as LeaderSearch from "./LeaderSearch.js"
 import * as Revival from "./Revival.js"
+import * as StandIns from "./StandIns.js"
 import * as StateRef from "./StateRef.js"
 import * as Suspicion from "./Suspicion.js"
 
@@ -23,6 +24,7 @@ export interface Cluster
     Handshake.Handshake,
     Revival.Revival,
     LeaderSearch.LeaderSearch,
+    StandIns.StandIns,
     Suspicion.Suspicion {
   /** A connection to the node was lost, refused or reset, or it did not answer: it does not lead until it is asked. */
   readonly disconnected: (node: string) => Effect.Effect<void>
@@ -53,6 +55,7 @@ export const make = Effect.fnUntraced(function* (
     ...revival,
     ...leaderSearch,
     ...suspicion,
+    ...(yield* StandIns.make(ref, connections, settings)),
     disconnected: (node) => ref.transition((self) => ClusterState.disconnected(self, node)),
     topology: ref.states.pipe(
       Stream.map(({ view }) => view),
