@@ -8,6 +8,7 @@ export * as Resolver from "./adapters/Resolver.js"
 export type { CacheEvent } from "./cache/CacheEvents.js"
 export { LoadTimeout } from "./cache/LoadTimeout.js"
 export type { LockOptions } from "./cache/Lock.js"
+export type { KeyResult } from "./cache/ManyKeys.js"
 export type { StoreOf } from "./cache/Store.js"
 export type {
   CachedOptions,

@@ -47,7 +47,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
 
   const get: ManyKeys.ManyKeys["get"] = (keys) =>
     Effect.flatMap(FiberRef.get(Intent.current), ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
-      const results: Array<ManyKeys.Result<Option.Option<Json>>> = []
+      const results: Array<ManyKeys.KeyResult<Option.Option<Json>>> = []
       const missing: Array<readonly [index: number, key: string]> = []
       const others: Array<readonly [index: number, key: string]> = []
       for (const [index, key] of keys.entries()) {
@@ -91,7 +91,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
   const writing = <A>(
     keys: ReadonlyArray<string>,
     ttls: ReadonlyArray<Ttl> | undefined,
-    write: Effect.Effect<ReadonlyArray<ManyKeys.Result<A>>>
+    write: Effect.Effect<ReadonlyArray<ManyKeys.KeyResult<A>>>
   ) =>
     Effect.onExit(write, (exit) => {
       const near = keys.filter((key) => typeof key === "string")
@@ -117,7 +117,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
 }
 
 /** A failure with an error of the command is its result. */
-const resultOf = <A>(exit: Exit.Exit<A, NoMoreServers | KeyError>): Effect.Effect<ManyKeys.Result<A>> =>
+const resultOf = <A>(exit: Exit.Exit<A, NoMoreServers | KeyError>): Effect.Effect<ManyKeys.KeyResult<A>> =>
   Exit.match(exit, {
     onSuccess: (value) => Effect.succeed(Either.right(value)),
     onFailure: (cause) =>

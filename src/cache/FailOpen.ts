@@ -13,7 +13,7 @@ import * as ManyKeys from "./ManyKeys.js"
 import * as Outage from "./Outage.js"
 import * as PerClient from "./PerClient.js"
 
-const isFailed = <A>(result: ManyKeys.Result<A>): result is Either.Left<NoMoreServers, A> =>
+const isFailed = <A>(result: ManyKeys.KeyResult<A>): result is Either.Left<NoMoreServers, A> =>
   Either.isLeft(result) && Outage.isOutage(result.left)
 
 /** The wrappers of one client: callers share work by the service, so each service has one wrapper. */
@@ -50,7 +50,7 @@ export const wrap = (db: GhostDBService): GhostDBService => {
   const many = ManyKeys.of(db)
   const manyOtherwise =
     <B>(answer: B) =>
-    (self: Effect.Effect<ReadonlyArray<ManyKeys.Result<B>>>) =>
+    (self: Effect.Effect<ReadonlyArray<ManyKeys.KeyResult<B>>>) =>
       Effect.flatMap(self, (results) => {
         const failed = results.find(isFailed)
         if (failed === undefined) return Effect.succeed(results)

@@ -11,7 +11,7 @@ import type { Json, Storable } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
 
 /** What came of one key. */
-export type Result<A> = Either.Either<A, NoMoreServers | KeyError>
+export type KeyResult<A> = Either.Either<A, NoMoreServers | KeyError>
 
 /** What is stored under one key. That the value is JSON has been checked. */
 export interface Entry {
@@ -22,10 +22,10 @@ export interface Entry {
 
 /** Each gives the results in the order of the keys, and never fails as a whole. */
 export interface ManyKeys {
-  readonly get: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Result<Option.Option<Json>>>>
-  readonly put: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<Result<StoreResult>>>
-  readonly add: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<Result<StoreResult>>>
-  readonly delete: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<Result<DeleteResult>>>
+  readonly get: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<KeyResult<Option.Option<Json>>>>
+  readonly put: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<KeyResult<StoreResult>>>
+  readonly add: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<KeyResult<StoreResult>>>
+  readonly delete: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<KeyResult<DeleteResult>>>
 }
 
 // Not a member of the service: who spreads a service to change one of its commands changes that for many keys as well.
@@ -59,7 +59,7 @@ const oneByOne = (db: GhostDBService): ManyKeys => {
 export const getMap = (
   db: GhostDBService,
   keys: Iterable<string>
-): Effect.Effect<ReadonlyMap<string, Result<Option.Option<Json>>>> =>
+): Effect.Effect<ReadonlyMap<string, KeyResult<Option.Option<Json>>>> =>
   Effect.suspend(() => {
     const distinct = [...new Set(keys)]
     return Effect.map(of(db).get(distinct), (results) => zip(distinct, results))
@@ -71,7 +71,7 @@ export const writeMap = (
   command: "put" | "add",
   entries: Iterable<readonly [key: string, value: unknown]>,
   ttl: Ttl = Ttl.forever
-): Effect.Effect<ReadonlyMap<string, Result<StoreResult>>> =>
+): Effect.Effect<ReadonlyMap<string, KeyResult<StoreResult>>> =>
   Effect.suspend(() => {
     const distinct = new Map(entries)
     return Effect.map(of(db)[command](Array.from(distinct, ([key, value]) => ({ key, value, ttl }))), (results) =>
@@ -83,7 +83,7 @@ export const writeMap = (
 export const deleteMap = (
   db: GhostDBService,
   keys: Iterable<string>
-): Effect.Effect<ReadonlyMap<string, Result<DeleteResult>>> =>
+): Effect.Effect<ReadonlyMap<string, KeyResult<DeleteResult>>> =>
   Effect.suspend(() => {
     const distinct = [...new Set(keys)]
     return Effect.map(of(db).delete(distinct), (results) => zip(distinct, results))

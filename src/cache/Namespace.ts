@@ -94,7 +94,7 @@ export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace =
       : self
 
   const many = ManyKeys.of(db)
-  const outages = (results: Iterable<ManyKeys.Result<unknown>>) =>
+  const outages = (results: Iterable<ManyKeys.KeyResult<unknown>>) =>
     [...results].flatMap((result) => (Either.isLeft(result) && Outage.isOutage(result.left) ? [result.left] : []))
 
   const getMany: Namespace["getMany"] = (keys) => {

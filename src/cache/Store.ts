@@ -219,6 +219,7 @@ const failuresOf = <F, FI, FR>(
       }
 
 /** A store of a schema's values. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one record of methods that share the options and the codec
 export const make = <
   Self,
   A,

@@ -70,6 +70,7 @@ const elected = <E>(votes: Stream.Stream<string, E>, members: number): Stream.St
   })
 
 /** Searches over `connections`; a leader that is no live node may be a dead one that is back, which `revival` finds. */
+// biome-ignore lint/complexity/noExcessiveLinesPerFunction: one search, whose steps share what it knows
 export const make = Effect.fnUntraced(function* (
   ref: StateRef,
   { handshake, ping }: Handshake,
