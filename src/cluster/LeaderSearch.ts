@@ -138,16 +138,16 @@ export const make = Effect.fnUntraced(function* (
   // Members tell the leader's raft address, whose port says nothing of HTTP: its host says who is asked first.
   const search = Effect.fnUntraced(function* (endsAt: number) {
     const asked = yield* ref.state
-    const members = ClusterState.liveNodes(asked).filter(
-      ({ dialect, node }) => (dialect === undefined || dialect === "raft") && !isSilent(node)
-    )
-    const nodes = members.map(({ node }) => node)
+    const answering = ClusterState.liveNodes(asked).filter(({ node }) => !isSilent(node))
+    const nodes = answering.map(({ node }) => node)
+    const members = answering.filter(({ dialect }) => dialect === undefined || dialect === "raft")
     let isLed = false
-    const votes = queryMembers(nodes, (protocol) => protocol.getLeader, endsAt).pipe(
+    const voters = members.map(({ node }) => node)
+    const votes = queryMembers(voters, (protocol) => protocol.getLeader, endsAt).pipe(
       Stream.filterMap(({ answer }) => answer),
       Stream.tap(() => Effect.sync(() => (isLed = true)))
     )
-    const found = yield* elected(votes, nodes.length).pipe(
+    const found = yield* elected(votes, voters.length).pipe(
       Stream.mapEffect((address) => {
         const host = hostOf(address, port)
         const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
