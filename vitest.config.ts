@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs"
-import { availableParallelism } from "node:os"
 import { fileURLToPath } from "node:url"
 import { defineConfig } from "vitest/config"
 
@@ -28,8 +27,7 @@ export default defineConfig({
     isolate: false,
     globalSetup: ["./test/globalSetup.ts"],
     setupFiles: ["./test/setup.ts"],
-    // Many tests wait for what happens in other processes: two workers a core.
-    maxWorkers: 2 * availableParallelism(),
+    maxWorkers: "100%",
     minWorkers: 1,
     // For what hangs. No verdict depends on how fast the machine is.
     testTimeout: 120_000,
