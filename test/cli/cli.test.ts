@@ -131,7 +131,7 @@ describe("commands on the cluster", () => {
           Effect.map(ghostdb(["metrics"]), ({ code, stderr, stdout }) => {
             assert.deepStrictEqual([code, stderr], [0, ""])
             for (const address of addresses) assert.include(stdout, `${address}\n`)
-            assert.match(stdout, /Watchdog .*rows.*\n(?:.*\n)* {2}PutRequests +1 /)
+            assert.match(stdout, /Watchdog .*rows?.*\n(?:.*\n)* {2}PutRequests +1 /)
             assert.match(stdout, /Snitch .*rows.*\n(?:.*\n)* {2}HeapAlloc +[\d.]+ MiB +[▁▂▃▄▅▆▇█]+\n/)
             assert.notInclude(stdout, "\u001b")
           }),
