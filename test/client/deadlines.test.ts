@@ -117,7 +117,8 @@ describe.concurrent("a cluster that never answers", () => {
       yield* Effect.gen(function* () {
         const keys = nodes.map((node) => HostileServer.keysOf(nodes, node, 1)[0])
         const round = Effect.forEach(keys, (key) => failureOf(GhostDB.get(key)), { concurrency: "unbounded" })
-        for (const failure of yield* round) assert.include(reasonsOf(failure).join(), "Deadline")
+        // A process that is too busy to send within the deadline says so.
+        for (const failure of yield* round) assert.match(String(reasonsOf(failure)), /Deadline|QueueTimeout/)
         // One round does, unless this process was too busy to send the pings.
         yield* Effect.raceFirst(
           topologyWhere(({ dead }) => dead.length === 3),
