@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { root } from "./snippets.js"
+import { published, root } from "./snippets.js"
 
 const below = (folder: string) =>
   readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((file) => join(folder, file))
@@ -31,6 +31,18 @@ describe("the documents", () => {
         const target = path === "" ? file : join(dirname(file), path)
         assert.isTrue(existsSync(join(root, target)), link)
         if (anchor !== undefined) assert.include(anchors(target), anchor, link)
+      }
+    })
+  }
+
+  for (const file of published()) {
+    it(`${file}: its links lead to what is published`, () => {
+      // Images are not published: the package would be twice as large.
+      for (const [, link = ""] of text(file).matchAll(/(?<!!\[[^\]]*)\]\(([^)\s#]+)[^)]*\)/g)) {
+        if (/^https?:/.test(link)) continue
+        const target = join(dirname(file), link)
+        assert.match(target, /^(src|examples)\/|^[A-Z]+\.md$/, link)
+        assert.notMatch(target, /^src\/cli\/.*\.(ts|mjs)$/, `${link} is not published`)
       }
     })
   }

@@ -14,11 +14,17 @@ export interface Snippet {
 
 const lineOf = (text: string, index: number) => text.slice(0, index).split("\n").length
 
-/** The documents whose programs are type-checked and run, README first. */
-const documents = ["README.md", "src/adapters/README.md"]
+const below = (folder: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((file) => join(folder, file))
+
+/** The documents that users get: their links must lead to what is published, and their programs are run. README is first. */
+export const published = (): ReadonlyArray<string> => [
+  "README.md",
+  ...["src", "examples"].flatMap(below).filter((file) => file.endsWith(".md"))
+]
 
 const readme = (): ReadonlyArray<Snippet> =>
-  documents.flatMap((document) => {
+  published().flatMap((document) => {
     const text = readFileSync(join(root, document), "utf8")
     return [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map((match) => ({
       source: `${document}:${lineOf(text, match.index) + 1}`,
@@ -26,10 +32,7 @@ const readme = (): ReadonlyArray<Snippet> =>
     }))
   })
 
-const sources = () =>
-  readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".ts"))
-    .map((file) => join("src", file))
+const sources = () => below("src").filter((file) => file.endsWith(".ts"))
 
 const comments = (): ReadonlyArray<Snippet> =>
   sources().flatMap((file) => {
