@@ -3,12 +3,12 @@
  * wait for. That costs no round trip, since the `dialect` is said and a client opens its connections when it needs them.
  *
  * `wrangler dev examples/edge-worker.ts --var GHOSTDB_NODES:10.0.0.1,10.0.0.2` runs it. It imports the entry points that
- * load no module of Node.js.
+ * load no module of Node.js, and of the commands the bundle has those that are used.
  */
 import { Console, Effect, Layer, Schema } from "effect"
 import * as Client from "effect-ghostdb/Client"
 import * as FetchTransport from "effect-ghostdb/FetchTransport"
-import { GhostDB } from "effect-ghostdb/GhostDB"
+import * as GhostDB from "effect-ghostdb/GhostDB"
 
 interface Env {
   /** Addresses, with a comma between them. */

@@ -1,8 +1,13 @@
-/** The service: the commands of a GhostDB cluster as Effects. */
+/**
+ * The service: the commands of a GhostDB cluster as Effects, as statics of the tag and as functions of this module. The
+ * two are the same; of the functions a bundle has only those that are used:
+ * `import * as GhostDB from "effect-ghostdb/GhostDB"`.
+ */
 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -14,8 +19,10 @@ import * as StoreOf from "./cache/Store.js"
 import type * as StoreOptions from "./cache/StoreOptions.js"
 import * as Tags from "./cache/Tags.js"
 import { type KeyError, NoMoreServers } from "./model/GhostDBError.js"
-import type { GhostDBService } from "./model/GhostDBService.js"
-import type { Storable } from "./model/Json.js"
+import type { DeleteResult, FlushResult, GhostDBService, StoreResult } from "./model/GhostDBService.js"
+import type { Json, Storable } from "./model/Json.js"
+import type { Metrics, SnitchMetrics, WatchdogMetrics } from "./model/Metrics.js"
+import type { Topology } from "./model/Topology.js"
 import type { DurationLike, Ttl } from "./model/Ttl.js"
 
 /**
@@ -29,6 +36,129 @@ export interface Store<
   X extends StoreOptions.Expiry = "server",
   G = never
 > extends StoreOf.StoreOf<GhostDB, A, E, R, X, G> {}
+
+const id = "effect-ghostdb/GhostDB"
+
+/**
+ * The tag without its accessors, which a bundler cannot take apart: the client uses this one.
+ *
+ * @internal
+ */
+export const tag: Context.Tag<GhostDB, GhostDBService> = /* @__PURE__ */ Context.GenericTag(id)
+
+/** {@link GhostDB.get} as a function: the value of a key, none on a miss. */
+export const get: typeof GhostDB.get = (key) => Effect.flatMap(tag, (db) => db.get(key))
+
+/** {@link GhostDB.put} as a function: stores a value, over the one that is there. */
+export const put: typeof GhostDB.put = (key, value, ttl) => Effect.flatMap(tag, (db) => db.put(key, value, ttl))
+
+/** {@link GhostDB.add} as a function: stores a value where the key has none. */
+export const add: typeof GhostDB.add = (key, value, ttl) => Effect.flatMap(tag, (db) => db.add(key, value, ttl))
+
+/** {@link GhostDB.delete} as a function: removes a key. */
+const remove: typeof GhostDB.delete = (key) => Effect.flatMap(tag, (db) => db.delete(key))
+
+export { remove as delete }
+
+/** {@link GhostDB.flush} as a value of the module: empties every live node, for all its clients. */
+export const flush: typeof GhostDB.flush = /* @__PURE__ */ Effect.flatMap(tag, (db) => db.flush)
+
+/** {@link GhostDB.ping} as a value of the module: the nodes that answer. */
+export const ping: typeof GhostDB.ping = /* @__PURE__ */ Effect.flatMap(tag, (db) => db.ping)
+
+/** {@link GhostDB.nodeSize} as a function: the number of entries in a node. */
+export const nodeSize: typeof GhostDB.nodeSize = (node) => Effect.flatMap(tag, (db) => db.nodeSize(node))
+
+/** {@link GhostDB.leader} as a value of the module: the leader of a raft cluster. */
+export const leader: typeof GhostDB.leader = /* @__PURE__ */ Effect.flatMap(tag, (db) => db.leader)
+
+/** {@link GhostDB.getSnitchMetrics} as a value of the module: system metrics of each live node. */
+export const getSnitchMetrics: typeof GhostDB.getSnitchMetrics = /* @__PURE__ */ Effect.flatMap(
+  tag,
+  (db) => db.getSnitchMetrics
+)
+
+/** {@link GhostDB.getWatchdogMetrics} as a value of the module: application metrics of each live node. */
+export const getWatchdogMetrics: typeof GhostDB.getWatchdogMetrics = /* @__PURE__ */ Effect.flatMap(
+  tag,
+  (db) => db.getWatchdogMetrics
+)
+
+/** {@link GhostDB.topology} as a value of the module: the live and the dead nodes, and each change. */
+export const topology: typeof GhostDB.topology = /* @__PURE__ */ Stream.unwrap(
+  /* @__PURE__ */ Effect.map(tag, (db) => db.topology)
+)
+
+/** {@link GhostDB.forSchema} as a function: a store of the values of a schema. */
+export const forSchema: typeof GhostDB.forSchema = (schema, options) => StoreOf.make(tag, schema, options)
+
+/** {@link GhostDB.cached} as a function: an effect's value from the cache, or else from itself. */
+export const cached: typeof GhostDB.cached = <
+  A,
+  I,
+  R,
+  D extends StoreOptions.OnDecodeError,
+  X extends StoreOptions.Expiry,
+  O extends StoreOptions.OnOutage | undefined,
+  H extends DurationLike | undefined,
+  F,
+  FI,
+  FR
+>(
+  key: string,
+  { schema, ...rest }: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR>
+) => {
+  // The options of a store without a prefix; `schema` has been taken out of them.
+  const options = rest as StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
+  const store = StoreOf.make<GhostDB, A, I, R, D, X, O, H, F, FI, FR>(tag, schema, options)
+  return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse(key, self)
+}
+
+/** {@link GhostDB.expireTags} as a function: ends all entries with one of the tags. */
+export const expireTags: typeof GhostDB.expireTags = (tags) => Effect.flatMap(tag, (db) => Tags.expire(db, tags))
+
+/** {@link GhostDB.cacheEvents} as a value of the module: what becomes of lookups, from now on. */
+export const cacheEvents: typeof GhostDB.cacheEvents = /* @__PURE__ */ Stream.unwrap(
+  /* @__PURE__ */ Effect.map(tag, (db) => PerClient.of(db).events.stream)
+)
+
+/** {@link GhostDB.failOpen} as a function: within the effect, an outage of the cache is a miss. */
+export const failOpen: typeof GhostDB.failOpen = (self) =>
+  Effect.flatMap(tag, (db) => Effect.provideService(self, tag, FailOpen.wrap(db)))
+
+/** {@link GhostDB.requireLive} as a function: the layer, which fails when no node answers as it is built. */
+export const requireLive: typeof GhostDB.requireLive = (layer) =>
+  Layer.tap(layer, (context) => failUnlessLive(Context.get(context, tag)))
+
+/** {@link GhostDB.getMany} as a function: the values of many keys, as one operation. */
+export const getMany: typeof GhostDB.getMany = (keys) => Effect.flatMap(tag, (db) => ManyKeys.getMap(db, keys))
+
+/** {@link GhostDB.getSomes} as a function: the values of the keys that have one. */
+export const getSomes: typeof GhostDB.getSomes = (keys) => Effect.flatMap(getMany(keys), ManyKeys.somes)
+
+/** {@link GhostDB.putMany} as a function: stores many values, as one operation. */
+export const putMany: typeof GhostDB.putMany = (entries, options) =>
+  Effect.flatMap(tag, (db) => ManyKeys.writeMap(db, "put", entries, options?.ttl))
+
+/** {@link GhostDB.addMany} as a function: stores many values where the keys have none, as one operation. */
+export const addMany: typeof GhostDB.addMany = (entries, options) =>
+  Effect.flatMap(tag, (db) => ManyKeys.writeMap(db, "add", entries, options?.ttl))
+
+/** {@link GhostDB.deleteMany} as a function: removes many keys, as one operation. */
+export const deleteMany: typeof GhostDB.deleteMany = (keys) => Effect.flatMap(tag, (db) => ManyKeys.deleteMap(db, keys))
+
+/** A ping says that no node answers; a command on each says why. */
+const failUnlessLive = /* @__PURE__ */ Effect.fnUntraced(function* (db: GhostDBService) {
+  if ((yield* db.ping).length > 0) return
+  const topology = Effect.flatten(Stream.runHead(db.topology))
+  const { live } = yield* Effect.orDie(topology)
+  yield* Effect.forEach(live, ({ node }) => Effect.ignore(db.nodeSize(node)), {
+    concurrency: "unbounded",
+    discard: true
+  })
+  const after = yield* Effect.orDie(topology)
+  if (after.live.length === 0) return yield* new NoMoreServers({ failures: after.dead.map(({ failure }) => failure) })
+})
 
 /**
  * The client of a GhostDB cluster.
@@ -47,12 +177,12 @@ export interface Store<
  *     )
  *   )
  */
-export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, GhostDBService>() {
+export class GhostDB extends /* @__PURE__ */ Context.Tag(id)<GhostDB, GhostDBService>() {
   // Written out: the proxies of `Effect.Tag` lose generic methods.
 
   /** The value of a key, none on a miss. A stored `null` is `Option.some(null)`. */
-  static get(key: string) {
-    return Effect.flatMap(GhostDB, (db) => db.get(key))
+  static get(key: string): Effect.Effect<Option.Option<Json>, NoMoreServers | KeyError, GhostDB> {
+    return get(key)
   }
   /**
    * Stores a value, over the one that is there. `NOT_STORED` when the request is larger than `maxRequestBytes`.
@@ -61,8 +191,12 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    *
    * @param ttl whole seconds, or a Duration, or its text (`"5 minutes"`); default -1: the entry never expires
    */
-  static put<A>(key: string, value: Storable<A>, ttl?: Ttl) {
-    return Effect.flatMap(GhostDB, (db) => db.put<A>(key, value, ttl))
+  static put<A>(
+    key: string,
+    value: Storable<A>,
+    ttl?: Ttl
+  ): Effect.Effect<StoreResult, NoMoreServers | KeyError, GhostDB> {
+    return put<A>(key, value, ttl)
   }
   /**
    * Stores a value where the key has none; `NOT_STORED` where it has.
@@ -72,44 +206,49 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    *
    * @param ttl whole seconds, or a Duration, or its text (`"5 minutes"`); default -1: the entry never expires
    */
-  static add<A>(key: string, value: Storable<A>, ttl?: Ttl) {
-    return Effect.flatMap(GhostDB, (db) => db.add<A>(key, value, ttl))
+  static add<A>(
+    key: string,
+    value: Storable<A>,
+    ttl?: Ttl
+  ): Effect.Effect<StoreResult, NoMoreServers | KeyError, GhostDB> {
+    return add<A>(key, value, ttl)
   }
   /** Removes a key. `NOT_FOUND` where it had no value. */
-  static delete(key: string) {
-    return Effect.flatMap(GhostDB, (db) => db.delete(key))
+  static delete(key: string): Effect.Effect<DeleteResult, NoMoreServers | KeyError, GhostDB> {
+    return remove(key)
   }
   /**
    * Empties every live node, for all its clients; a raft cluster through its leader. `ERR_FLUSH` when any of them did
    * not flush.
    */
-  static readonly flush = Effect.flatMap(GhostDB, (db) => db.flush)
+  static readonly flush: Effect.Effect<FlushResult, NoMoreServers, GhostDB> = flush
   /**
    * Asks every configured node, the dead ones included, and lists those that answer, in the order of the nodes file.
    * Never fails.
    */
-  static readonly ping = Effect.flatMap(GhostDB, (db) => db.ping)
+  static readonly ping: Effect.Effect<ReadonlyArray<string>, never, GhostDB> = ping
   /**
    * The number of entries in a node; none where the node is not in the cluster or is a v1 server. Of a raft member it
    * is its leader's number: all members hold the same.
    */
-  static nodeSize(node: string) {
-    return Effect.flatMap(GhostDB, (db) => db.nodeSize(node))
+  static nodeSize(node: string): Effect.Effect<Option.Option<number>, NoMoreServers, GhostDB> {
+    return nodeSize(node)
   }
   /**
    * The leader of a raft cluster, asked anew; none while there is none, and in clusters of v1 and v2 nodes, which have
    * none.
    */
-  static readonly leader = Effect.flatMap(GhostDB, (db) => db.leader)
+  static readonly leader: Effect.Effect<Option.Option<string>, never, GhostDB> = leader
   /** System metrics of each live node, a row per interval: memory, collections, goroutines. */
-  static readonly getSnitchMetrics = Effect.flatMap(GhostDB, (db) => db.getSnitchMetrics)
+  static readonly getSnitchMetrics: Effect.Effect<Metrics<SnitchMetrics>, NoMoreServers, GhostDB> = getSnitchMetrics
   /**
    * Application metrics of each live node, a row per interval: requests and their outcomes. Empty for raft nodes, which
    * keep none.
    */
-  static readonly getWatchdogMetrics = Effect.flatMap(GhostDB, (db) => db.getWatchdogMetrics)
+  static readonly getWatchdogMetrics: Effect.Effect<Metrics<WatchdogMetrics>, NoMoreServers, GhostDB> =
+    getWatchdogMetrics
   /** The live and the dead nodes as they are, then each change. Ends with the layer's scope or its consumer. */
-  static readonly topology = Stream.unwrap(Effect.map(GhostDB, (db) => db.topology))
+  static readonly topology: Stream.Stream<Topology, never, GhostDB> = topology
 
   /**
    * A store of the values of a schema: typed commands, and cache-aside. Made without any effect, and best made once.
@@ -139,7 +278,7 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     schema: Schema.Schema<A, I, R> & StoreOptions.JsonEncoded<I>,
     options?: StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
   ): Store<A, StoreOptions.DecodeError<D>, R | FR, X, F | StoreOptions.OutageError<O> | StoreOptions.TimeoutError<H>> {
-    return StoreOf.make(GhostDB, schema, options)
+    return forSchema(schema, options)
   }
 
   /**
@@ -162,15 +301,17 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
     F = never,
     FI = never,
     FR = never
-  >(key: string, options: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR>) {
-    const { schema, ...rest } = options
-    // The options of a store without a prefix; `schema` has been taken out of them.
-    const store = StoreOf.make<GhostDB, A, I, R, D, X, O, H, F, FI, FR>(
-      GhostDB,
-      schema,
-      rest as StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
-    )
-    return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse(key, self)
+  >(
+    key: string,
+    options: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR>
+  ): <E2, R2>(
+    self: Effect.Effect<A, E2, R2>
+  ) => Effect.Effect<
+    A,
+    E2 | KeyError | StoreOptions.DecodeError<D> | F | StoreOptions.OutageError<O> | StoreOptions.TimeoutError<H>,
+    GhostDB | R | FR | R2
+  > {
+    return cached(key, options)
   }
 
   /**
@@ -183,13 +324,11 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    * is lost, processes that have seen the stamp write it again; without any, entries from before count again.
    */
   static expireTags(tags: Iterable<string>): Effect.Effect<void, NoMoreServers | KeyError, GhostDB> {
-    return Effect.flatMap(GhostDB, (db) => Tags.expire(db, tags))
+    return expireTags(tags)
   }
 
   /** What becomes of the lookups of `getOrElse` and `cached`, and of the work behind them, from now on. */
-  static readonly cacheEvents: Stream.Stream<CacheEvent, never, GhostDB> = Stream.unwrap(
-    Effect.map(GhostDB, (db) => PerClient.of(db).events.stream)
-  )
+  static readonly cacheEvents: Stream.Stream<CacheEvent, never, GhostDB> = cacheEvents
 
   /**
    * Makes the outage of the cache no outage of the effect: within it, commands answer a miss, `NOT_STORED`, `NOT_FOUND` or
@@ -202,8 +341,8 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    *
    * const remember = (key: string, value: number) => GhostDB.put(key, value, 60).pipe(GhostDB.failOpen)
    */
-  static failOpen<A, E, R>(self: Effect.Effect<A, E, R>) {
-    return Effect.flatMap(GhostDB, (db) => Effect.provideService(self, GhostDB, FailOpen.wrap(db)))
+  static failOpen<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, GhostDB | Exclude<R, GhostDB>> {
+    return failOpen(self)
   }
 
   /**
@@ -216,19 +355,21 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
    * const live = GhostDBLive("gdb.conf").pipe(GhostDB.requireLive)
    */
   static requireLive<E, R>(layer: Layer.Layer<GhostDB, E, R>): Layer.Layer<GhostDB, E | NoMoreServers, R> {
-    return Layer.tap(layer, (context) => requireLive(Context.get(context, GhostDB)))
+    return requireLive(layer)
   }
 
   /**
    * The values of many keys, as one operation: those of a node go to it in few writes. A map of each key's result, or its
    * error, in the order of the keys. Metrics and spans are those of a batch.
    */
-  static getMany(keys: Iterable<string>) {
-    return Effect.flatMap(GhostDB, (db) => ManyKeys.getMap(db, keys))
+  static getMany(
+    keys: Iterable<string>
+  ): Effect.Effect<ReadonlyMap<string, ManyKeys.KeyResult<Option.Option<Json>>>, never, GhostDB> {
+    return getMany(keys)
   }
   /** {@link GhostDB.getMany} of the keys that have a value, by key. Fails as a whole with the first key's error. */
-  static getSomes(keys: Iterable<string>) {
-    return Effect.flatMap(GhostDB.getMany(keys), ManyKeys.somes)
+  static getSomes(keys: Iterable<string>): Effect.Effect<ReadonlyMap<string, Json>, NoMoreServers | KeyError, GhostDB> {
+    return getSomes(keys)
   }
   /**
    * Stores many values, as one operation: each key's result, or its error. The last of several entries of a key is stored.
@@ -236,31 +377,20 @@ export class GhostDB extends Context.Tag("effect-ghostdb/GhostDB")<GhostDB, Ghos
   static putMany<E extends readonly [key: string, value: unknown]>(
     entries: Iterable<E & readonly [key: string, value: Storable<E[1]>]>,
     options?: { readonly ttl?: Ttl | undefined }
-  ) {
-    return Effect.flatMap(GhostDB, (db) => ManyKeys.writeMap(db, "put", entries, options?.ttl))
+  ): Effect.Effect<ReadonlyMap<string, ManyKeys.KeyResult<StoreResult>>, never, GhostDB> {
+    return putMany(entries, options)
   }
   /** {@link GhostDB.add} of many values, as one operation: each key's result, or its error. */
   static addMany<E extends readonly [key: string, value: unknown]>(
     entries: Iterable<E & readonly [key: string, value: Storable<E[1]>]>,
     options?: { readonly ttl?: Ttl | undefined }
-  ) {
-    return Effect.flatMap(GhostDB, (db) => ManyKeys.writeMap(db, "add", entries, options?.ttl))
+  ): Effect.Effect<ReadonlyMap<string, ManyKeys.KeyResult<StoreResult>>, never, GhostDB> {
+    return addMany(entries, options)
   }
   /** Removes many keys, as one operation: each key's result, or its error. */
-  static deleteMany(keys: Iterable<string>) {
-    return Effect.flatMap(GhostDB, (db) => ManyKeys.deleteMap(db, keys))
+  static deleteMany(
+    keys: Iterable<string>
+  ): Effect.Effect<ReadonlyMap<string, ManyKeys.KeyResult<DeleteResult>>, never, GhostDB> {
+    return deleteMany(keys)
   }
 }
-
-/** A ping says that no node answers; a command on each says why. */
-const requireLive = Effect.fnUntraced(function* (db: GhostDBService) {
-  if ((yield* db.ping).length > 0) return
-  const topology = Effect.flatten(Stream.runHead(db.topology))
-  const { live } = yield* Effect.orDie(topology)
-  yield* Effect.forEach(live, ({ node }) => Effect.ignore(db.nodeSize(node)), {
-    concurrency: "unbounded",
-    discard: true
-  })
-  const after = yield* Effect.orDie(topology)
-  if (after.live.length === 0) return yield* new NoMoreServers({ failures: after.dead.map(({ failure }) => failure) })
-})

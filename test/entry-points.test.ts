@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
+import * as module from "effect-ghostdb/GhostDB"
 import { build } from "esbuild"
 import ts from "typescript"
 
@@ -23,7 +24,7 @@ const sourceOf = (name: string) => {
   return entry?.source ?? ""
 }
 
-const neutral = ["Client", "GhostDB", "GhostDBTest", "HttpClientTransport"]
+const neutral = ["Client", "GhostDB", "GhostDBTest", "FetchTransport", "HttpClientTransport"]
 
 /** The modules that importing some sources loads, and the names by which they import packages. */
 const loadedBy = async (sources: ReadonlyArray<string>) => {
@@ -103,5 +104,52 @@ describe("the platform-neutral entry points", () => {
       assert.isNotEmpty([...read])
       for (const [file, text] of read) assert.notMatch(text, /\bBuffer\b|\bNodeJS\b|"node:/, file)
     }
+  })
+})
+
+/** The modules of which a program has anything in its bundle. */
+const bundledBy = async (program: string) => {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    stdin: { contents: program, resolveDir: root, loader: "ts" },
+    bundle: true,
+    format: "esm",
+    platform: "node",
+    external: ["effect", "@effect/*"],
+    write: false,
+    metafile: true
+  })
+  return Object.values(metafile.outputs).flatMap(({ inputs }) =>
+    Object.entries(inputs).flatMap(([name, { bytesInOutput }]) => (bytesInOutput > 0 ? [name] : []))
+  )
+}
+
+describe("the module of the service", () => {
+  it("has a function for each static of the tag", () => {
+    const ofEveryClass = Object.getOwnPropertyNames(class {})
+    const statics = Object.getOwnPropertyNames(module.GhostDB).filter((name) => !ofEveryClass.includes(name))
+    assert.includeMembers(statics, ["get", "delete", "forSchema", "topology"])
+    assert.sameMembers(
+      statics,
+      Object.keys(module).filter((name) => !["GhostDB", "tag"].includes(name))
+    )
+    assert.strictEqual(module.tag.key, module.GhostDB.key)
+  })
+
+  it("brings into a bundle what is used of it, and no policy that is not", async () => {
+    const bundled = await bundledBy(`import * as GhostDB from "./src/GhostDB.ts"
+      import { GhostDBLive } from "./src/index.ts"
+      import * as Effect from "effect/Effect"
+      Effect.runFork(Effect.provide(GhostDB.get("key"), GhostDBLive("gdb.conf")))`)
+    assert.include(bundled, "src/GhostDB.ts")
+    for (const name of ["Store", "CacheAside", "Lock", "Stamps", "EntryStore", "Freshness", "TypedMany"]) {
+      assert.notInclude(bundled, `src/cache/${name}.ts`)
+    }
+    assert.deepStrictEqual(
+      bundled.filter((name) =>
+        /^src\/(server|adapters|cli)\/|HttpClientTransport|FetchTransport|GhostDBTest/.test(name)
+      ),
+      []
+    )
   })
 })

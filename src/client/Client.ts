@@ -14,7 +14,7 @@ import * as FailOpen from "../cache/FailOpen.js"
 import * as PerClient from "../cache/PerClient.js"
 import * as Cluster from "../cluster/Cluster.js"
 import * as Parse from "../discovery/Parse.js"
-import { GhostDB } from "../GhostDB.js"
+import { type GhostDB, tag } from "../GhostDB.js"
 import * as GhostDBConfig from "../model/GhostDBConfig.js"
 import type { NodesFileError } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
@@ -100,7 +100,7 @@ const validChanges = (changes: Stream.Stream<ReadonlyArray<string>>): Stream.Str
 
 /** {@link make} as a layer. */
 export const layer = (options: ClientOptions): Layer.Layer<GhostDB, NodesFileError, Transport> =>
-  Layer.scoped(GhostDB, make(options))
+  Layer.scoped(tag, make(options))
 
 /** {@link layer} with options from the configuration. Options that cannot be used are a `ConfigError`. */
 export const layerConfig = (

@@ -41,7 +41,7 @@ export interface FetchTransportOptions {
  * import { Effect, Layer } from "effect"
  * import * as Client from "effect-ghostdb/Client"
  * import * as FetchTransport from "effect-ghostdb/FetchTransport"
- * import { GhostDB } from "effect-ghostdb/GhostDB"
+ * import * as GhostDB from "effect-ghostdb/GhostDB"
  *
  * const Cache = Client.layer({ nodes: ["10.0.0.1"], dialect: "v2" }).pipe(Layer.provide(FetchTransport.layer))
  *
