@@ -9,7 +9,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { NodesFileError } from "../model/GhostDBError.js"
 import type { Parsed } from "./Parse.js"
-import { defaultPoll, load, type Watched, watched } from "./Watched.js"
+import { defaultPoll, load, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
 const readContent = (fs: FileSystem.FileSystem, file: string): Effect.Effect<string, NodesFileError> =>
   Effect.mapError(
@@ -25,7 +25,7 @@ export const readFile = (file: string): Effect.Effect<Parsed, NodesFileError, Fi
   )
 
 /** Options of {@link watchFile}. */
-export interface WatchFileOptions {
+export interface WatchFileOptions extends RemovalOptions {
   /** How long after an event the file is read. However many events come, it is not read more often. Default 100 ms. */
   readonly debounce?: Duration.DurationInput | undefined
   /**
@@ -58,7 +58,8 @@ const eventsIn = (
  * logged and the nodes stay as they are.
  *
  * It is the directory that is watched, and that of the file behind a symbolic link, so that editors that replace the
- * file, `mv`, and Kubernetes' ConfigMaps are seen. A file that is replaced by `rename` is never seen half written.
+ * file, `mv`, and Kubernetes' ConfigMaps are seen. A file that is replaced by `rename` is never seen half written; of one
+ * that is written in place, no node goes that is there again within 2 seconds.
  */
 export const watchFile = Effect.fnUntraced(function* (
   file: string,
@@ -95,10 +96,9 @@ export const watchFile = Effect.fnUntraced(function* (
       { switch: true }
     )
   })
-  const readings = Stream.unwrap(events).pipe(
-    // an event during a read waits here and causes another read
-    Stream.buffer({ capacity: 1, strategy: "sliding" }),
-    Stream.mapEffect(() => Effect.delay(Effect.either(read), options?.debounce ?? "100 millis"))
+  const debounced = Effect.delay(Effect.either(read), options?.debounce ?? "100 millis")
+  return yield* watched(
+    { file, content: yield* read, triggers: Stream.unwrap(events), reader: Effect.succeed(debounced) },
+    options
   )
-  return yield* watched(file, yield* read, readings)
 })

@@ -7,14 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
 import * as Predicate from "effect/Predicate"
+import * as Ref from "effect/Ref"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { NodesFileError } from "../model/GhostDBError.js"
-import { defaultPoll, isUrl, type Watched, watched } from "./Watched.js"
+import { defaultPoll, isUrl, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
 /** Options of {@link watchUrl}. */
-export interface WatchUrlOptions {
+export interface WatchUrlOptions extends RemovalOptions {
   /** When the URL is asked again. Default every 30 s. */
   readonly poll?: Schedule.Schedule<unknown> | undefined
   /** How long one request may take, reply included. Default 10 s. */
@@ -139,13 +140,14 @@ export const watchUrl = Effect.fnUntraced(function* (
   )
   const fetch = (cached?: Cached) => fetchUrl(client, source, options?.timeout ?? "10 seconds", cached)
   const first = yield* fetch()
-  const readings = Stream.fromSchedule(options?.poll ?? defaultPoll).pipe(
-    Stream.mapAccumEffect(first, (cached) =>
-      Effect.map(Effect.either(fetch(cached)), (result) => [
-        Either.getOrElse(result, () => cached),
-        Either.map(result, ({ content }) => content)
-      ])
+  const reader = Effect.map(Ref.make(first), (last) =>
+    Ref.get(last).pipe(
+      Effect.flatMap(fetch),
+      Effect.tap((cached) => Ref.set(last, cached)),
+      Effect.map(({ content }) => content),
+      Effect.either
     )
   )
-  return yield* watched(source.shown, first.content, readings)
+  const triggers = Stream.fromSchedule(options?.poll ?? defaultPoll)
+  return yield* watched({ file: source.shown, content: first.content, triggers, reader }, options)
 })

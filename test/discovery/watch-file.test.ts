@@ -3,7 +3,7 @@ import { NodeContext } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Deferred, Effect, Fiber, Option, Queue, Schedule, Stream, TestClock } from "effect"
 import * as WatchFile from "../../src/discovery/WatchFile.js"
-import { logged, makeLogs, never, observe } from "./observe.js"
+import { logged, makeLogs, never, observe, unconfirmed } from "./observe.js"
 
 describe("watchFile", () => {
   const files = Effect.gen(function* () {
@@ -18,7 +18,8 @@ describe("watchFile", () => {
   })
 
   /** Observes a file by events alone. */
-  const byEvents = (file: string) => observe(WatchFile.watchFile(file, { debounce: "5 millis", poll: never }))
+  const byEvents = (file: string) =>
+    observe(WatchFile.watchFile(file, { ...unconfirmed, debounce: "5 millis", poll: never }))
 
   /**
    * Nothing tells when the system's watch is in place. Once two changes were seen it is, because the start of the stream
@@ -184,7 +185,7 @@ describe("watchFile", () => {
     Effect.gen(function* () {
       const { file, write } = yield* files
       yield* write("before")
-      const { changes, nodes } = yield* WatchFile.watchFile(file, { debounce: 0, poll: never })
+      const { changes, nodes } = yield* WatchFile.watchFile(file, { ...unconfirmed, debounce: 0, poll: never })
       yield* write("between")
       assert.deepStrictEqual(nodes, ["before"])
       for (const _ of [1, 2]) {
@@ -207,7 +208,7 @@ describe("watchFile", () => {
             Effect.zipRight(Queue.offer(reads, read), Deferred.await(read))
           )
       }
-      const observing = yield* observe(WatchFile.watchFile(file, { debounce: 0, poll: never })).pipe(
+      const observing = yield* observe(WatchFile.watchFile(file, { ...unconfirmed, debounce: 0, poll: never })).pipe(
         Effect.provideService(FileSystem.FileSystem, slow),
         Effect.fork
       )
@@ -263,7 +264,7 @@ describe("watchFile", () => {
         const all = yield* files
         yield* all.write("a")
         const observed = yield* observe(
-          WatchFile.watchFile(all.file, { debounce: "5 millis", poll: Schedule.spaced("50 millis") })
+          WatchFile.watchFile(all.file, { ...unconfirmed, debounce: "5 millis", poll: Schedule.spaced("50 millis") })
         )
         return { ...all, ...observed }
       })

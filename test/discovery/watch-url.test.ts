@@ -6,7 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Effect, Fiber, Queue, TestClock } from "effect"
 import { isUrl } from "../../src/discovery/Watched.js"
 import * as WatchUrl from "../../src/discovery/WatchUrl.js"
-import { observe } from "./observe.js"
+import { observe, unconfirmed } from "./observe.js"
 
 describe("watchUrl", () => {
   type Reply = (response: ServerResponse, request: IncomingMessage) => void
@@ -55,7 +55,7 @@ describe("watchUrl", () => {
   })
 
   /** For tests that let time pass while a request is under way. */
-  const patient = { timeout: "1000 days" } as const
+  const patient = { ...unconfirmed, timeout: "1000 days" } as const
 
   /** Lets polls happen until something comes. */
   const polling = <A, E>(effect: Effect.Effect<A, E>) =>
@@ -100,6 +100,32 @@ describe("watchUrl", () => {
           assert.strictEqual(yield* Queue.size(requests), 0)
           yield* TestClock.adjust("1 millis")
           yield* Queue.take(requests)
+        }).pipe(Effect.provide(layer))
+      )
+
+      it.scoped("a node that the URL lacks is gone when a second reply 2 seconds later lacks it", () =>
+        Effect.gen(function* () {
+          const { closed, requests, seen, state } = yield* Effect.gen(function* () {
+            const all = yield* server
+            all.state.reply = text("10.0.0.1\n10.0.0.2", '"1"')
+            return { ...all, ...(yield* observe(WatchUrl.watchUrl(all.url, { timeout: "1000 days" }))) }
+          })
+          yield* Queue.take(closed)
+          state.reply = text("10.0.0.1", '"2"')
+          yield* TestClock.adjust("30 seconds")
+          // The reply has come.
+          yield* Queue.take(closed)
+          state.reply = text("10.0.0.1\n10.0.0.2", '"1"')
+          yield* Effect.raceFirst(Queue.take(closed), Effect.forever(TestClock.adjust("1 second")))
+          assert.strictEqual(yield* Queue.size(seen), 0)
+          state.reply = text("10.0.0.1", '"2"')
+          yield* Queue.takeAll(requests)
+          assert.deepStrictEqual(yield* polling(Queue.take(seen)), ["10.0.0.1"])
+          const tags = Arr.map(
+            Arr.fromIterable(yield* Queue.takeAll(requests)),
+            ({ headers }) => headers["if-none-match"]
+          )
+          assert.includeMembers(tags, ['"1"', '"2"'])
         }).pipe(Effect.provide(layer))
       )
 

@@ -1,0 +1,48 @@
+/**
+ * When a node that its source lacks is gone. A file that is being written is a short file for a while: what was removed
+ * is confirmed by a second reading. Pure.
+ */
+import * as Arr from "effect/Array"
+import * as Equivalence from "effect/Equivalence"
+
+/** What a source lists, and the nodes that it lacks without being confirmed to. */
+export interface Removals {
+  /** The nodes of the latest reading that could be used, in its order. */
+  readonly listed: ReadonlyArray<string>
+  /** Each node that readings have lacked since it was there, with the time of the first of them. */
+  readonly missing: ReadonlyMap<string, number>
+  /** When `listed` was first read as it is; undefined where a reading since then could not be used. */
+  readonly since: number | undefined
+}
+
+/** A node that every reading has lacked for so many milliseconds is gone, however often the source changes meanwhile. */
+export const longest = 30_000
+
+/** The start: the source lists these nodes, and no other was there before. */
+export const make = (listed: ReadonlyArray<string>): Removals => ({ listed, missing: new Map(), since: undefined })
+
+/** The nodes to use: those that are listed, then those that are not yet known to be gone. */
+export const nodes = ({ listed, missing }: Removals): ReadonlyArray<string> => [...listed, ...missing.keys()]
+
+const sameNodes = Arr.getEquivalence(Equivalence.string)
+
+/** A reading at `now` lists these nodes. What it lacks is gone where the source was the same `confirmAfter` before. */
+export const read = (self: Removals, listed: ReadonlyArray<string>, now: number, confirmAfter: number): Removals => {
+  const since = self.since !== undefined && sameNodes(self.listed, listed) ? self.since : now
+  const missing = new Map<string, number>()
+  if (now - since < confirmAfter) {
+    const present = new Set(listed)
+    for (const node of nodes(self)) {
+      const missed = self.missing.get(node) ?? now
+      if (!present.has(node) && now - missed < longest) missing.set(node, missed)
+    }
+  }
+  return { listed, missing, since }
+}
+
+/** A reading could not be used: the next one that can confirms nothing. */
+export const unusable = (self: Removals): Removals => ({ ...self, since: undefined })
+
+/** When the source is to be read again for the sake of what it lacks; undefined where it lacks nothing. */
+export const confirmAt = ({ missing, since }: Removals, confirmAfter: number): number | undefined =>
+  missing.size === 0 || since === undefined ? undefined : since + confirmAfter
