@@ -4,31 +4,33 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Client from "./client/Client.js"
 import { isUrl } from "./discovery/Watched.js"
 import { watchFile } from "./discovery/WatchFile.js"
 import type { GhostDB } from "./GhostDB.js"
-import type { GhostDBOptions } from "./model/GhostDBConfig.js"
+import * as GhostDBConfig from "./model/GhostDBConfig.js"
 import type { NodesFileError } from "./model/GhostDBError.js"
 import * as SocketTransport from "./transport/SocketTransport.js"
 
 const platform = Layer.merge(NodeFileSystem.layer, NodePath.layer)
 
 /** What a URL needs is loaded for a URL only. */
-const watchUrl = (url: string) =>
+const watchUrl = (url: string, poll: Schedule.Schedule<unknown>) =>
   Effect.flatMap(
     Effect.promise(() =>
       Promise.all([import("./discovery/WatchUrl.js"), import("@effect/platform/FetchHttpClient")] as const)
     ),
-    ([{ watchUrl }, FetchHttpClient]) => Effect.provide(watchUrl(url), FetchHttpClient.layer)
+    ([{ watchUrl }, FetchHttpClient]) => Effect.provide(watchUrl(url, { poll }), FetchHttpClient.layer)
   )
 
-const watch = (nodesFile: string) =>
-  isUrl(nodesFile) ? watchUrl(nodesFile) : Effect.provide(watchFile(nodesFile), platform)
+const watch = (nodesFile: string, poll: Schedule.Schedule<unknown>) =>
+  isUrl(nodesFile) ? watchUrl(nodesFile, poll) : Effect.provide(watchFile(nodesFile, { poll }), platform)
 
 /**
  * The client of the cluster that a nodes file names: a path, or an `http://` or `https://` URL. The file is watched, the
- * URL asked every 30 seconds: nodes come and go in one atomic step of the ring, and those that stay keep their health.
+ * URL asked every `pollInterval`: nodes come and go in one atomic step of the ring, and those that stay keep their health.
+ * A node that is removed goes after 2 seconds, when a second reading confirms it.
  *
  * Building the layer connects to no node; {@link GhostDB.requireLive} makes a layer that fails when none answers. Options
  * that cannot be used are a defect.
@@ -44,8 +46,12 @@ const watch = (nodesFile: string) =>
  *   NodeRuntime.runMain
  * )
  */
-export const GhostDBLive = (nodesFile: string, options?: GhostDBOptions): Layer.Layer<GhostDB, NodesFileError> =>
-  watch(nodesFile).pipe(
+export const GhostDBLive = (
+  nodesFile: string,
+  options?: GhostDBConfig.GhostDBOptions
+): Layer.Layer<GhostDB, NodesFileError> =>
+  GhostDBConfig.resolveOrDie(options ?? {}).pipe(
+    Effect.flatMap(({ pollInterval }) => watch(nodesFile, Schedule.spaced(pollInterval))),
     Effect.map((watched) => Client.layer({ ...options, ...watched })),
     Layer.unwrapEffect,
     Layer.provide(SocketTransport.layer)

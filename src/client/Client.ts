@@ -1,6 +1,5 @@
 /** The commands: pick a node, attempt, and where that fails, classify and decide. */
 
-import * as Cause from "effect/Cause"
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
@@ -37,10 +36,7 @@ export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
  * Options that cannot be used are a defect.
  */
 export const make = (options: ClientOptions): Effect.Effect<GhostDBService, NodesFileError, Transport | Scope.Scope> =>
-  Effect.flatMap(
-    Effect.orDieWith(GhostDBConfig.resolve(options), (problem) => new Cause.IllegalArgumentException(problem)),
-    (settings) => start(options, settings)
-  )
+  Effect.flatMap(GhostDBConfig.resolveOrDie(options), (settings) => start(options, settings))
 
 const start = Effect.fnUntraced(function* (options: ClientOptions, settings: GhostDBConfig.Settings) {
   const { nodes } = yield* validate(options.nodes)

@@ -2,7 +2,6 @@
  * Asks single nodes: what a monitor, and whoever operates a cluster, needs besides the commands of a client. Nothing that
  * a probe finds changes the state of a client.
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -53,10 +52,7 @@ export const make = Effect.fnUntraced(function* ({
   timeout = GhostDBConfig.defaults.attemptTimeout,
   ...options
 }: ProbeOptions = {}): Effect.fn.Return<Probe, never, Transport | Scope.Scope> {
-  const settings = yield* Effect.orDieWith(
-    GhostDBConfig.resolve({ ...options, attemptTimeout: timeout }),
-    (problem) => new Cause.IllegalArgumentException(problem)
-  )
+  const settings = yield* GhostDBConfig.resolveOrDie({ ...options, attemptTimeout: timeout })
   const limit = settings.attemptTimeout
   const transport = yield* Transport
   // A transport looks at what is late from time to time: a little early, so that it is the one to tell the reason.

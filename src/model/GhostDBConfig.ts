@@ -1,6 +1,8 @@
 /** The options of the client and their defaults. */
 
+import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
@@ -92,6 +94,11 @@ export interface GhostDBOptions {
    */
   readonly failover?: "standIn" | "none"
   /**
+   * How long after a reading of the nodes a `GhostDBLive` asks their URL again, longer than 0. A nodes file is read as often,
+   * besides at each event that tells of a change: some file systems send none. Default 30 seconds.
+   */
+  readonly pollInterval?: Duration.DurationInput
+  /**
    * When to look again for the leader of a raft cluster while it has none. Default: every 100 ms, until the command's
    * deadline.
    */
@@ -133,6 +140,7 @@ export interface Settings {
   readonly readFrom: "leaderPreferred" | "leader" | "any"
   readonly leaderLease: number
   readonly failover: "standIn" | "none"
+  readonly pollInterval: number
   readonly election: Schedule.Schedule<unknown>
   readonly metrics: boolean
   readonly spans: "auto" | "always" | "never"
@@ -161,6 +169,7 @@ export const defaults: Settings = {
   readFrom: "leaderPreferred",
   leaderLease: 2000,
   failover: "standIn",
+  pollInterval: 30_000,
   election: Schedule.spaced("100 millis"),
   metrics: true,
   spans: "auto",
@@ -223,6 +232,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
     attemptTimeout: millis(options.attemptTimeout ?? defaults.attemptTimeout),
     deadline: millis(options.deadline ?? defaults.deadline),
     leaderLease: millis(options.leaderLease ?? defaults.leaderLease),
+    pollInterval: millis(options.pollInterval ?? defaults.pollInterval),
     headers: Object.fromEntries(
       Object.entries(options.headers ?? {}).map(([name, value]) => [
         name,
@@ -234,7 +244,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
     const value = settings[name]
     if (!ok(value)) return Either.left(`${name} must be ${expected}, not ${value}`)
   }
-  for (const name of ["attemptTimeout", "deadline", "leaderLease"] as const) {
+  for (const name of ["attemptTimeout", "deadline", "leaderLease", "pollInterval"] as const) {
     const value = settings[name]
     if (!(value > 0 && Number.isFinite(value))) {
       return Either.left(`${name} must be a duration longer than 0 and finite`)
@@ -255,3 +265,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
   }
   return Either.right(settings)
 }
+
+/** {@link resolve}, where options that cannot be used are a defect. */
+export const resolveOrDie = (options: GhostDBOptions): Effect.Effect<Settings> =>
+  Effect.orDieWith(resolve(options), (problem) => new Cause.IllegalArgumentException(problem))

@@ -203,12 +203,15 @@ describe.concurrent("a nodes file that is rewritten", () => {
       const nodes = yield* Effect.all([server, server, server])
       yield* file.write(textOf(nodes))
       yield* Effect.gen(function* () {
-        const keys = Arr.makeBy(20, (i) => `key-${i}`)
+        const keys = Array.from({ length: 20 }, (_, i) => `key-${i}`)
         yield* Effect.forEach(keys, (key) => GhostDB.put(key, key))
         for (let lines = 0; lines <= nodes.length; lines++) {
           yield* file.write(textOf(nodes.slice(0, lines)))
           yield* Effect.repeatN(TestClock.adjust("100 millis"), 5)
-          assert.deepStrictEqual(yield* Effect.forEach(keys, GhostDB.get), keys.map(Option.some))
+          assert.deepStrictEqual(
+            yield* Effect.forEach(keys, GhostDB.get),
+            keys.map((key) => Option.some(key))
+          )
           assert.deepStrictEqual(addressesOf(yield* topologyNow), sorted(nodes))
         }
         yield* file.write(textOf(nodes.slice(1)))

@@ -62,6 +62,7 @@ describe("GhostDBConfig", () => {
         readFrom: "leaderPreferred",
         leaderLease: 2000,
         failover: "standIn",
+        pollInterval: 30_000,
         metrics: true,
         spans: "auto",
         keysInSpans: false,
@@ -180,7 +181,7 @@ describe("GhostDBConfig", () => {
       for (const port of [1, 65535]) strictEqual(resolve({ port }).port, port)
     })
 
-    for (const name of ["attemptTimeout", "deadline"]) {
+    for (const name of ["attemptTimeout", "deadline", "leaderLease", "pollInterval"]) {
       it(name, () => {
         const bad = [
           0,
