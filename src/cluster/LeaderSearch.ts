@@ -3,12 +3,13 @@
  * the leader for a while, and asked again in the background while there are reads.
  */
 import * as Arr from "effect/Array"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { Settings } from "../model/GhostDBConfig.js"
 import * as NodeAddress from "../model/NodeAddress.js"
 import type * as Protocol from "../protocol/Protocol.js"
@@ -42,32 +43,32 @@ const requestsInTurn = 5
 
 const hostOf = (address: string, port: number): string => NodeAddress.parseAddress(address, port).host
 
-/**
- * The addresses that members name as their leader's: the one that a majority of `members` names as soon as it does, then
- * the others when all have answered, those with more votes first.
- */
-const elected = <E>(votes: Stream.Stream<string, E>, members: number): Stream.Stream<string, E> =>
-  Stream.suspend(() => {
-    const counts = new Map<string, number>()
-    const byMajority = votes.pipe(
-      Stream.map((address) => {
-        const count = (counts.get(address) ?? 0) + 1
-        counts.set(address, count)
-        return { address, count }
-      }),
-      Stream.filter(({ count }) => count === Math.floor(members / 2) + 1),
-      Stream.map(({ address }) => address)
-    )
-    const byFewer = Stream.suspend(() =>
-      Stream.fromIterable(
-        [...counts]
-          .filter(([, count]) => count * 2 <= members)
-          .sort(([, a], [, b]) => b - a)
-          .map(([address]) => address)
-      )
-    )
-    return Stream.concat(byMajority, byFewer)
-  })
+/** What members have answered when asked who leads. */
+class Votes {
+  private readonly counts = new Map<string, number>()
+
+  constructor(private readonly members: number) {}
+
+  /** Whether any of them names a leader. */
+  get isLed(): boolean {
+    return this.counts.size > 0
+  }
+
+  /** Counts a vote; true where it gives the address a majority. */
+  add(address: string): boolean {
+    const count = (this.counts.get(address) ?? 0) + 1
+    this.counts.set(address, count)
+    return count === Math.floor(this.members / 2) + 1
+  }
+
+  /** The addresses without a majority, those with more votes first. */
+  get others(): ReadonlyArray<string> {
+    return [...this.counts]
+      .filter(([, count]) => count * 2 <= this.members)
+      .sort(([, a], [, b]) => b - a)
+      .map(([address]) => address)
+  }
+}
 
 /** Searches over `connections`; a leader that is no live node may be a dead one that is back, which `revival` finds. */
 // biome-ignore lint/complexity/noExcessiveLinesPerFunction: one search, whose steps share what it knows
@@ -84,39 +85,32 @@ export const make = Effect.fnUntraced(function* (
   const runtime = yield* Effect.runtime()
   const now = () => Monotonic.unsafeNow(clock)
 
-  /** What raft members answer, as it arrives; nothing of those that fail, and of other nodes. */
-  const queryMembers = <A>(
-    nodes: ReadonlyArray<string>,
+  /** What a raft member answers; none where it fails, and of other nodes. */
+  const ask = <A>(
+    node: string,
     toRequest: (protocol: Protocol.Protocol) => Protocol.Request<A>,
     endsAt: number
-  ) =>
-    Stream.fromIterable(nodes).pipe(
-      Stream.mapEffect(
-        (node) =>
-          handshake(node, endsAt).pipe(
-            Effect.filterOrFail(({ dialect }) => dialect === "raft"),
-            Effect.flatMap((protocol) =>
-              // Nobody may use a member that is gone as long as others serve: the search is what finds it dead.
-              Effect.tapError(request(connections, node, toRequest(protocol), endsAt), (fault) =>
-                ClusterState.classify(fault) === "down" ? timedOut(node, fault) : Effect.void
-              )
-            ),
-            Effect.map((answer) => ({ node, answer })),
-            Effect.option
-          ),
-        { concurrency: "unbounded", unordered: true }
+  ): Effect.Effect<Option.Option<A>> =>
+    handshake(node, endsAt).pipe(
+      Effect.filterOrFail(({ dialect }) => dialect === "raft"),
+      Effect.flatMap((protocol) =>
+        // Nobody may use a member that is gone as long as others serve: the search is what finds it dead.
+        Effect.tapError(request(connections, node, toRequest(protocol), endsAt), (fault) =>
+          ClusterState.classify(fault) === "down" ? timedOut(node, fault) : Effect.void
+        )
       ),
-      Stream.filterMap((answer) => answer)
+      Effect.option
     )
 
   /** The leader, and when it was asked: the first member to answer a command that only a leader does. */
   const findByLeaderOnlyCommand = (nodes: ReadonlyArray<string>, endsAt: number) =>
     Effect.suspend(() => {
       const askedAt = now()
-      return Stream.runHead(queryMembers(nodes, (protocol) => protocol.nodeSize, endsAt)).pipe(
-        Effect.flatten,
-        Effect.map(({ node }) => ({ node, askedAt }))
+      const asked = nodes.map((node) =>
+        Effect.map(Effect.flatten(ask(node, (protocol) => protocol.nodeSize, endsAt)), () => ({ node, askedAt }))
       )
+      const [only] = asked
+      return only === undefined ? Effect.succeedNone : Effect.option(asked.length === 1 ? only : Effect.raceAll(asked))
     })
 
   /** Members know the leader: a node that they name is one of them, whatever it answered when it was last pinged. */
@@ -141,26 +135,38 @@ export const make = Effect.fnUntraced(function* (
     const answering = ClusterState.liveNodes(asked).filter(({ node }) => !isSilent(node))
     const nodes = answering.map(({ node }) => node)
     const members = answering.filter(({ dialect }) => dialect === undefined || dialect === "raft")
-    let isLed = false
     const voters = members.map(({ node }) => node)
-    const votes = queryMembers(voters, (protocol) => protocol.getLeader, endsAt).pipe(
-      Stream.filterMap(({ answer }) => answer),
-      Stream.tap(() => Effect.sync(() => (isLed = true)))
-    )
-    const found = yield* elected(votes, voters.length).pipe(
-      Stream.mapEffect((address) => {
-        const host = hostOf(address, port)
-        const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
-        return Effect.zipRight(
-          identify(named, endsAt),
-          Effect.option(
-            Effect.orElse(findByLeaderOnlyCommand(named, endsAt), () => findByLeaderOnlyCommand(others, endsAt))
-          )
+    const votes = new Votes(voters.length)
+    const majority = yield* Deferred.make<Option.Option<string>>()
+    const voting = yield* Effect.forEach(
+      voters,
+      (node) =>
+        Effect.map(
+          ask(node, (protocol) => protocol.getLeader, endsAt),
+          (answer) => {
+            const address = Option.getOrUndefined(Option.flatten(answer))
+            if (address !== undefined && votes.add(address))
+              Deferred.unsafeDone(majority, Exit.succeed(Option.some(address)))
+          }
+        ),
+      { concurrency: "unbounded", discard: true }
+    ).pipe(Effect.ensuring(Deferred.succeed(majority, Option.none())), Effect.fork)
+    const findAt = (address: string) => {
+      const host = hostOf(address, port)
+      const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
+      return identify(named, endsAt).pipe(
+        Effect.zipRight(findByLeaderOnlyCommand(named, endsAt)),
+        Effect.flatMap((found) =>
+          Option.isSome(found) ? Effect.succeed(found) : findByLeaderOnlyCommand(others, endsAt)
         )
-      }),
-      Stream.filterMap((leader) => leader),
-      Stream.runHead
-    )
+      )
+    }
+    const elected = yield* Deferred.await(majority)
+    let found = Option.isSome(elected) ? yield* findAt(elected.value) : Option.none()
+    if (Option.isNone(found)) yield* Fiber.await(voting)
+    for (const address of votes.others) {
+      if (Option.isNone(found)) found = yield* findAt(address)
+    }
     if (Option.isSome(found)) {
       const { askedAt, node } = found.value
       renewAt = askedAt + leaderLease / 2
@@ -168,7 +174,7 @@ export const make = Effect.fnUntraced(function* (
       const { after } = yield* ref.transition((self) => ClusterState.leaderFound(self, node, { asked, until }))
       return Option.fromNullable(after.leader)
     }
-    if (isLed) yield* Effect.forkIn(probeDead(endsAt), scope)
+    if (votes.isLed) yield* Effect.forkIn(probeDead(endsAt), scope)
     searchAgainAt = now() + minSearchInterval
     return Option.none<string>()
   })
