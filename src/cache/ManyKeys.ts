@@ -110,15 +110,23 @@ export const somes = <A, E>(
   return Either.right(values)
 }
 
-/** What effects come to, in their order. Those that are results already take no fiber, as schemas that are synchronous. */
+/** The results of effects, in their order. Those that are results already, as of synchronous schemas, take no fiber. */
 export const eithers = <A, E, R>(
   effects: ReadonlyArray<Effect.Effect<A, E, R>>
-): Effect.Effect<ReadonlyArray<Either.Either<A, E>>, never, R> => {
-  const done: Array<Either.Either<A, E>> = []
-  for (const effect of effects) {
-    // An Either is an Effect of its members' types.
-    if (Either.isEither(effect)) done.push(effect as Either.Either<A, E>)
-    else return Effect.forEach(effects, Effect.either, { concurrency })
-  }
-  return Effect.succeed(done)
-}
+): Effect.Effect<ReadonlyArray<Either.Either<A, E>>, never, R> =>
+  Effect.suspend(() => {
+    const results: Array<Either.Either<A, E>> = new Array(effects.length)
+    const others: Array<readonly [index: number, effect: Effect.Effect<A, E, R>]> = []
+    for (const [index, effect] of effects.entries()) {
+      // An Either is an Effect of its members' types.
+      if (Either.isEither(effect)) results[index] = effect as Either.Either<A, E>
+      else others.push([index, effect])
+    }
+    const run = ([index, effect]: (typeof others)[number]) =>
+      Effect.map(Effect.either(effect), (result) => {
+        results[index] = result
+      })
+    return others.length === 0
+      ? Effect.succeed(results)
+      : Effect.as(Effect.forEach(others, run, { concurrency, discard: true }), results)
+  })

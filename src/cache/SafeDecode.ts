@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
@@ -8,7 +9,12 @@ const maxDepth = 512
 const isPlain = (json: unknown, depth: number): boolean => {
   if (typeof json !== "object" || json === null) return true
   if (depth === 0 || Object.hasOwn(json, "__proto__")) return false
-  return (Array.isArray(json) ? json : Object.values(json)).every((member) => isPlain(member, depth - 1))
+  if (Array.isArray(json)) return json.every((item) => isPlain(item, depth - 1))
+  for (const name in json) {
+    // JSON has no inherited members that can be enumerated.
+    if (!isPlain(json[name as keyof typeof json], depth - 1)) return false
+  }
+  return true
 }
 
 /** A copy without `__proto__` members, down to `depth`. */
@@ -20,7 +26,10 @@ const toPlain = (json: unknown, depth: number): unknown => {
   )
 }
 
-/** Decodes what anyone may have written. */
+/**
+ * Decodes what anyone may have written. It decodes when it is called, and gives an Either where the schema is synchronous;
+ * that a decoder of the user's throws is a defect of the effect.
+ */
 export const decoder = <A, I, R>(
   schema: Schema.Schema<A, I, R>
 ): ((json: unknown) => Effect.Effect<A, ParseResult.ParseError, R>) => {
@@ -29,14 +38,16 @@ export const decoder = <A, I, R>(
     ParseResult.parseError(
       new ParseResult.Type(schema.ast, json, `JSON nested more than ${maxDepth} levels deep is not decoded`)
     )
-  // A decoder of the user's may throw, which is to happen when the effect runs.
-  return (json) =>
-    Effect.suspend(() => {
+  return (json) => {
+    try {
       if (isPlain(json, maxDepth)) return decode(json)
       // A record schema would take `__proto__` for the prototype of what it makes; deep nesting overflows its recursion.
       const plain = toPlain(json, maxDepth)
-      return isPlain(plain, maxDepth) ? decode(plain) : Effect.fail(tooDeep(json))
-    })
+      return isPlain(plain, maxDepth) ? decode(plain) : Either.left(tooDeep(json))
+    } catch (defect) {
+      return Effect.die(defect)
+    }
+  }
 }
 
 /** {@link decoder} of a schema that decodes at once; none of what it does not decode. */

@@ -8,7 +8,7 @@
  */
 
 import * as Either from "effect/Either"
-import type * as ParseResult from "effect/ParseResult"
+import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import type { Json } from "../model/Json.js"
 
@@ -51,34 +51,50 @@ export const value = <J>(json: J, expiresAt: number): StoredEntry & { readonly j
 
 const noTags: ReadonlyArray<string> = []
 
-const Extras = {
-  expiresAt: Schema.NullOr(Schema.Finite),
-  loadedAt: Schema.optionalWith(Schema.Finite, { exact: true }),
-  tags: Schema.optionalWith(Schema.Array(Schema.String), { exact: true }),
-  took: Schema.optionalWith(Schema.Finite, { exact: true })
+/** What an entry says in JSON. Decoding this by a schema of structs would cost more than decoding most values. */
+interface Envelope {
+  readonly value?: unknown
+  readonly failure?: unknown
+  readonly expiresAt: number | null
+  readonly loadedAt?: number
+  readonly tags?: ReadonlyArray<string>
+  readonly took?: number
 }
 
-const Envelope = Schema.Union(
-  Schema.Struct({ value: Schema.Unknown, ...Extras }),
-  Schema.Struct({ failure: Schema.Unknown, ...Extras })
-)
+const isFiniteIfGiven = (value: unknown) => value === undefined || Number.isFinite(value)
 
-// Without `exact` an absent `value` would pass as undefined, and each failure for a value.
-const decodeEnvelope = Schema.decodeUnknownEither(Envelope, { exact: true })
+const isTags = (value: unknown) =>
+  value === undefined || (Array.isArray(value) && value.every((tag) => typeof tag === "string"))
+
+const isEnvelope = (json: unknown): json is Envelope => {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return false
+  const { expiresAt, loadedAt, tags, took }: { readonly [name in keyof Envelope]?: unknown } = json
+  return (
+    (expiresAt === null || Number.isFinite(expiresAt)) &&
+    isFiniteIfGiven(loadedAt) &&
+    isTags(tags) &&
+    isFiniteIfGiven(took) &&
+    (Object.hasOwn(json, "value") || Object.hasOwn(json, "failure"))
+  )
+}
+
+const EntrySchema = Schema.declare(isEnvelope, { identifier: "an entry with its expiry" })
 
 /** Values, and failures, with the time at which they expire. */
 export const exact: Format = {
   name: "exact",
-  read: (json) =>
-    Either.map(decodeEnvelope(json), (envelope) => ({
-      ...("value" in envelope
-        ? { _tag: "Value" as const, json: envelope.value }
-        : { _tag: "Failure" as const, json: envelope.failure }),
-      expiresAt: envelope.expiresAt ?? Number.POSITIVE_INFINITY,
-      loadedAt: envelope.loadedAt ?? Number.NEGATIVE_INFINITY,
-      tags: envelope.tags ?? noTags,
-      took: envelope.took ?? 0
-    })),
+  read: (json) => {
+    if (!isEnvelope(json)) return Either.left(ParseResult.parseError(new ParseResult.Type(EntrySchema.ast, json)))
+    const isValue = Object.hasOwn(json, "value")
+    return Either.right({
+      _tag: isValue ? "Value" : "Failure",
+      json: isValue ? json.value : json.failure,
+      expiresAt: json.expiresAt ?? Number.POSITIVE_INFINITY,
+      loadedAt: json.loadedAt ?? Number.NEGATIVE_INFINITY,
+      tags: json.tags ?? noTags,
+      took: json.took ?? 0
+    })
+  },
   write: ({ _tag, expiresAt, json, loadedAt, tags, took }) => ({
     ...(_tag === "Value" ? { value: json } : { failure: json }),
     expiresAt: Number.isFinite(expiresAt) ? expiresAt : null,

@@ -30,15 +30,11 @@ export const find = <A, R>(
 ): Effect.Effect<ReadonlyArray<Either.Either<Option.Option<A>, Errors>>, never, R> => {
   const onError = (error: ParseError) => (onDecodeError === "fail" ? Either.left(error) : none)
   const decode = (json: unknown): Effect.Effect<Option.Option<A>, ParseError, R> => {
-    try {
-      const decoded = entries.decode(json)
-      if (!Either.isEither(decoded)) return EntryStore.recoverDecode(onDecodeError, decoded)
-      // An Either is an Effect of its members' types: the schema decodes at once.
-      const result = decoded as Either.Either<A, ParseError>
-      return Either.isRight(result) ? Either.right(Option.some(result.right)) : onError(result.left)
-    } catch (defect) {
-      return onDecodeError === "fail" ? Effect.die(defect) : none
-    }
+    const decoded = entries.decode(json)
+    if (!Either.isEither(decoded)) return EntryStore.recoverDecode(onDecodeError, decoded)
+    // An Either is an Effect of its members' types: the schema decodes at once.
+    const result = decoded as Either.Either<A, ParseError>
+    return Either.isRight(result) ? Either.right(Option.some(result.right)) : onError(result.left)
   }
   return Effect.flatMap(entries.findMany(db, keys), (found) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>

@@ -1,0 +1,54 @@
+/** What is done for many keys takes no fiber for each: that would cost more than all the rest. */
+import { describe, expect, it } from "@effect/vitest"
+import { Effect, Schema, Supervisor } from "effect"
+import { GhostDB, TestCluster } from "effect-ghostdb"
+
+class Counting extends Supervisor.AbstractSupervisor<void> {
+  started = 0
+  readonly value = Effect.void
+  override onStart(): void {
+    this.started += 1
+  }
+}
+
+/** How many fibers an effect starts. */
+const fibersOf = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E, R> =>
+  Effect.suspend(() => {
+    const counting = new Counting()
+    return Effect.map(Effect.supervised(effect, counting), () => counting.started)
+  })
+
+const User = Schema.Struct({
+  id: Schema.Number,
+  name: Schema.String,
+  email: Schema.String,
+  active: Schema.Boolean,
+  score: Schema.NullOr(Schema.Number)
+})
+
+const user = { id: 1, name: "Ann", email: "ann@example.org", active: true, score: null }
+
+const keysOf = (count: number) => Array.from({ length: count }, (_, i) => `user-${i}`)
+
+const stores = {
+  "expired by the server": GhostDB.forSchema(User, { prefix: "u:", ttl: 60 }),
+  "expired exactly": GhostDB.forSchema(User, { prefix: "u:", ttl: 60, expiry: "exact" })
+}
+
+const keys = keysOf(1000)
+
+for (const [name, store] of Object.entries(stores)) {
+  describe(`a store whose entries are ${name} starts no more fibers than the client`, () => {
+    it.effect("for putMany, getMany and deleteMany", () =>
+      Effect.gen(function* () {
+        yield* GhostDB.get("warm")
+        const put = yield* fibersOf(GhostDB.putMany(keys.map((key) => [key, user] as const)))
+        const got = yield* fibersOf(GhostDB.getMany(keys))
+        const deleted = yield* fibersOf(GhostDB.deleteMany(keys))
+        expect(yield* fibersOf(store.putMany(keys.map((key) => [key, user] as const)))).toBe(put)
+        expect(yield* fibersOf(store.getSomes(keys))).toBe(got)
+        expect(yield* fibersOf(store.deleteMany(keys))).toBe(deleted)
+      }).pipe(Effect.provide(TestCluster.layer({ nodes: 1 })))
+    )
+  })
+}
