@@ -3,7 +3,6 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -18,6 +17,7 @@ import { defaults, type GhostDBOptions } from "./model/GhostDBConfig.js"
 import type { Fault } from "./model/GhostDBError.js"
 import type { GhostDBService } from "./model/GhostDBService.js"
 import { parseAddress } from "./model/NodeAddress.js"
+import type { DurationLike } from "./model/Ttl.js"
 import * as CacheNode from "./server/CacheNode.js"
 import * as FaultInjection from "./server/FaultInjection.js"
 import * as RaftGroup from "./server/RaftGroup.js"
@@ -105,7 +105,7 @@ export interface TestClusterService {
    */
   readonly partition: (nodes: ReadonlyArray<string>) => Effect.Effect<void>
   /** The raft node applies writes that much later than the `replicationDelay`, from the next write on. */
-  readonly lag: (node: string, delay: Duration.DurationInput) => Effect.Effect<void>
+  readonly lag: (node: string, delay: DurationLike) => Effect.Effect<void>
   /** The node itself: its entries, and the requests it has had. */
   readonly node: (node: string) => Effect.Effect<CacheNode.CacheNode>
   /** The node that leads the raft cluster; none while there is no leader, and where no node is of that dialect. */

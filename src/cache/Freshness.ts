@@ -6,9 +6,9 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as ParseResult from "effect/ParseResult"
 import * as Random from "effect/Random"
-import { type DurationLike, Ttl } from "../model/Ttl.js"
+import { DurationLike, Ttl } from "../model/Ttl.js"
 import type { Found } from "./EntryStore.js"
-import type * as Lock from "./Lock.js"
+import * as Lock from "./Lock.js"
 import type { StoredEntry } from "./StoredEntry.js"
 import type { ExactFreshnessOptions, FreshnessOptions, OnDecodeError, OnOutage } from "./StoreOptions.js"
 
@@ -26,7 +26,7 @@ export interface Freshness<A> {
   readonly hard: number
   /** Milliseconds that failures are remembered; 0 for not at all. */
   readonly failureLifetime: number
-  readonly lock: Lock.LockOptions | undefined
+  readonly lock: Lock.LockSettings | undefined
   readonly tagsOf: (value: A) => ReadonlyArray<string>
   readonly onDecodeError: OnDecodeError
   readonly onOutage: OnOutage
@@ -48,15 +48,8 @@ const lifetime = (ttl: Ttl): number => {
   return Ttl.toMillis(ttl)
 }
 
-/** Milliseconds of a duration. A bare number of untyped code is refused: its unit would be a guess. */
-const millis = (name: string, duration: DurationLike | undefined, otherwise: number): number => {
-  if (duration === undefined) return otherwise
-  if (typeof duration === "string" || Duration.isDuration(duration)) {
-    const decoded = Duration.decodeUnknown(duration)
-    if (decoded._tag === "Some") return Duration.toMillis(decoded.value)
-  }
-  throw refuse(`${name} is a Duration or its text, as "30 seconds": not ${JSON.stringify(duration)}`)
-}
+const millis = (name: string, duration: DurationLike | undefined, otherwise: number): number =>
+  duration === undefined ? otherwise : DurationLike.toMillis(name, duration)
 
 /**
  * The options in force. Throws, and so makes a defect of, options that cannot be used, before anything is looked up.
@@ -75,7 +68,7 @@ export const resolve = <A>(options: AnyOptions<A>): Freshness<A> => {
     soft: millis("timeout.soft", timeout?.soft, 0),
     hard: millis("timeout.hard", timeout?.hard, Number.POSITIVE_INFINITY),
     failureLifetime: failure === undefined ? 0 : lifetime(failure.ttl),
-    lock: lock === true ? {} : lock === false ? undefined : lock,
+    lock: lock === undefined || lock === false ? undefined : Lock.resolve(lock === true ? {} : lock),
     tagsOf: typeof tags === "function" ? tags : () => tags,
     onDecodeError: options.onDecodeError ?? "fail",
     onOutage: options.onOutage ?? "run"

@@ -12,14 +12,13 @@
  */
 
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
-import { type DurationLike, Ttl } from "../model/Ttl.js"
+import { DurationLike, Ttl } from "../model/Ttl.js"
 import * as Intent from "./Intent.js"
 import * as PerClient from "./PerClient.js"
 import * as ReservedKeys from "./ReservedKeys.js"
@@ -37,11 +36,25 @@ export interface LockOptions {
   readonly poll?: Schedule.Schedule<unknown> | undefined
 }
 
-const defaults = {
-  lease: Duration.seconds(10),
-  wait: Duration.seconds(5),
-  poll: Schedule.spaced("50 millis").pipe(Schedule.jittered)
+/** {@link LockOptions} with the defaults, times in milliseconds. */
+export interface LockSettings {
+  readonly lease: number
+  readonly wait: number
+  readonly poll: Schedule.Schedule<unknown>
 }
+
+const defaultPoll = Schedule.spaced("50 millis").pipe(Schedule.jittered)
+
+/** Fills in the defaults. Throws where an option cannot be used. */
+export const resolve = ({
+  lease = "10 seconds",
+  poll = defaultPoll,
+  wait = "5 seconds"
+}: LockOptions): LockSettings => ({
+  lease: DurationLike.toMillis("lock.lease", lease),
+  wait: DurationLike.toMillis("lock.wait", wait),
+  poll
+})
 
 const Holder = Schema.Struct({ token: Schema.String, until: Schema.Number })
 const decode = Schema.decodeUnknownOption(Holder)
@@ -53,9 +66,8 @@ interface Lock {
   readonly release: Effect.Effect<void>
 }
 
-const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
+const make = (db: GhostDBService, key: string, { lease }: LockSettings): Lock => {
   const lockKey = ReservedKeys.lock(key)
-  const lease = Duration.toMillis(options.lease ?? defaults.lease)
   const token = crypto.randomUUID()
   const isOwn = (found: Option.Option<unknown>) =>
     Option.exists(Option.flatMap(found, decode), (holder) => holder.token === token)
@@ -90,7 +102,7 @@ const make = (db: GhostDBService, key: string, options: LockOptions): Lock => {
 export interface Locked<A, E, R, E2, R2, E3> {
   readonly db: GhostDBService
   readonly key: string
-  readonly options: LockOptions
+  readonly options: LockSettings
   /** The answer that another has left. It is asked of the nodes, past near caches. */
   readonly lookup: Effect.Effect<Option.Option<A>, E | NoMoreServers, R>
   readonly compute: Effect.Effect<A, E2, R2>
@@ -121,11 +133,11 @@ export const withLock = <A, E extends { readonly _tag: string }, R, E2, R2, E3>(
       turn,
       Schedule.identity<Effect.Effect.Success<typeof turn>>().pipe(
         Schedule.untilInput(Option.isSome),
-        Schedule.zipLeft(options.poll ?? defaults.poll)
+        Schedule.zipLeft(options.poll)
       )
     ).pipe(
       (waiting) => Intent.run({ fresh: true }, waiting),
-      Effect.timeoutOption(options.wait ?? defaults.wait),
+      Effect.timeoutOption(options.wait),
       Effect.map((found) => Option.flatten(Option.flatten(found)))
     )
     return turnOrTimeout.pipe(

@@ -116,8 +116,8 @@ export const withClient = <A, E, R>(
         ...settings,
         ...watched,
         replicas: connection.replicas,
-        deadline: left,
-        attemptTimeout: Math.min(left, defaults.attemptTimeout)
+        deadline: Duration.millis(left),
+        attemptTimeout: Duration.millis(Math.min(left, defaults.attemptTimeout))
       }).pipe(Layer.provide(SocketTransport.layer))
     )
   ).pipe(orUnusable)
@@ -130,7 +130,10 @@ export const withProbe = <A, E, R>(
   Effect.scoped(
     Effect.gen(function* () {
       const { left, settings, watched } = yield* prepare(connection)
-      const probe = yield* Effect.provide(Probe.make({ ...settings, timeout: left }), SocketTransport.layer)
+      const probe = yield* Effect.provide(
+        Probe.make({ ...settings, timeout: Duration.millis(left) }),
+        SocketTransport.layer
+      )
       return yield* use(probe, watched)
     })
   ).pipe(orUnusable)

@@ -13,7 +13,6 @@
  * }).pipe(Effect.scoped, Effect.provide(SocketTransport.layer))
  */
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FiberMap from "effect/FiberMap"
@@ -22,6 +21,7 @@ import * as PubSub from "effect/PubSub"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { DurationLike } from "../model/Ttl.js"
 import type { Transport } from "../transport/Transport.js"
 import * as MonitorState from "./MonitorState.js"
 import * as Probe from "./Probe.js"
@@ -37,7 +37,7 @@ export interface MonitorOptions extends Probe.ProbeOptions {
   /** Later lists of all nodes. Default: none. */
   readonly changes?: Stream.Stream<ReadonlyArray<string>> | undefined
   /** How long after the answer of a node, or its lack, it is probed again. Default 1 second. */
-  readonly interval?: Duration.DurationInput | undefined
+  readonly interval?: DurationLike | undefined
   /** Whether entries and rows of metrics are asked for, and not pings alone. Default `true`. */
   readonly metrics?: boolean | undefined
 }
@@ -52,11 +52,12 @@ export interface Monitor {
 /** Watches until the scope closes. Options that cannot be used are a defect. */
 export const make = Effect.fnUntraced(function* ({
   changes = Stream.empty,
-  interval = "1 second",
+  interval: between = "1 second",
   metrics = true,
   nodes,
   ...options
 }: MonitorOptions): Effect.fn.Return<Monitor, never, Transport | Scope.Scope> {
+  const interval = DurationLike.toMillis("interval", between)
   const probe = yield* Probe.make(options)
   const published = yield* PubSub.sliding<void>(1)
   let state = MonitorState.make(nodes, yield* Clock.currentTimeMillis)
@@ -116,7 +117,7 @@ export const make = Effect.fnUntraced(function* ({
     })
   yield* Effect.forkScoped(Stream.runForEach(changes, reload))
   yield* transition(MonitorState.ticked).pipe(
-    Effect.repeat(Schedule.fixed(Duration.max(Duration.decode(interval), Duration.millis(100)))),
+    Effect.repeat(Schedule.fixed(Math.max(interval, 100))),
     Effect.delay(interval),
     Effect.forkScoped
   )

@@ -13,6 +13,7 @@ import type { Fault } from "../model/GhostDBError.js"
 import type { FlushResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import type { SnitchMetrics, WatchdogMetrics } from "../model/Metrics.js"
+import type { DurationLike } from "../model/Ttl.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type * as Protocol from "../protocol/Protocol.js"
 import { Transport } from "../transport/Transport.js"
@@ -22,7 +23,7 @@ import { request } from "./request.js"
 export interface ProbeOptions
   extends Pick<GhostDBConfig.GhostDBOptions, "port" | "protocol" | "headers" | "tls" | "maxReplyBytes"> {
   /** How long one question may take, connecting included. Default 1 second. */
-  readonly timeout?: Duration.DurationInput | undefined
+  readonly timeout?: DurationLike | undefined
 }
 
 /** A node's answer to a ping. */
@@ -49,10 +50,13 @@ export interface Probe {
 
 /** A probe over the `Transport` that is provided; its connections close with the scope. Unusable options are a defect. */
 export const make = Effect.fnUntraced(function* ({
-  timeout = GhostDBConfig.defaults.attemptTimeout,
+  timeout,
   ...options
 }: ProbeOptions = {}): Effect.fn.Return<Probe, never, Transport | Scope.Scope> {
-  const settings = yield* GhostDBConfig.resolveOrDie({ ...options, attemptTimeout: timeout })
+  const settings = yield* GhostDBConfig.resolveOrDie({
+    ...options,
+    ...(timeout === undefined ? {} : { attemptTimeout: timeout })
+  })
   const limit = settings.attemptTimeout
   const transport = yield* Transport
   // A transport looks at what is late from time to time: a little early, so that it is the one to tell the reason.

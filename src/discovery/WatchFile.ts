@@ -2,12 +2,12 @@ import * as FileSystem from "@effect/platform/FileSystem"
 import * as Path from "@effect/platform/Path"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { NodesFileError } from "../model/GhostDBError.js"
+import { DurationLike } from "../model/Ttl.js"
 import type { Parsed } from "./Parse.js"
 import { defaultPoll, load, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
@@ -27,7 +27,7 @@ export const readFile = (file: string): Effect.Effect<Parsed, NodesFileError, Fi
 /** Options of {@link watchFile}. */
 export interface WatchFileOptions extends RemovalOptions {
   /** How long after an event the file is read. However many events come, it is not read more often. Default 100 ms. */
-  readonly debounce?: Duration.DurationInput | undefined
+  readonly debounce?: DurationLike | undefined
   /**
    * When the file is read although no event came, and the watch is set up anew: some file systems send no events, and a
    * watch dies with its directory. Default every 30 s.
@@ -96,7 +96,8 @@ export const watchFile = Effect.fnUntraced(function* (
       { switch: true }
     )
   })
-  const debounced = Effect.delay(Effect.either(read), options?.debounce ?? "100 millis")
+  const debounce = DurationLike.toMillis("debounce", options?.debounce ?? "100 millis")
+  const debounced = Effect.delay(Effect.either(read), debounce)
   return yield* watched(
     { file, content: yield* read, triggers: Stream.unwrap(events), reader: Effect.succeed(debounced) },
     options

@@ -12,6 +12,7 @@ import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { NodesFileError } from "../model/GhostDBError.js"
+import { DurationLike } from "../model/Ttl.js"
 import { defaultPoll, isUrl, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
 /** Options of {@link watchUrl}. */
@@ -19,7 +20,7 @@ export interface WatchUrlOptions extends RemovalOptions {
   /** When the URL is asked again. Default every 30 s. */
   readonly poll?: Schedule.Schedule<unknown> | undefined
   /** How long one request may take, reply included. Default 10 s. */
-  readonly timeout?: Duration.DurationInput | undefined
+  readonly timeout?: DurationLike | undefined
 }
 
 const maximumBytes = 1024 * 1024
@@ -85,7 +86,7 @@ interface Cached {
 const fetchUrl = (
   client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, Scope.Scope>,
   { request, shown }: Source,
-  timeout: Duration.DurationInput,
+  timeout: number,
   cached?: Cached
 ): Effect.Effect<Cached, NodesFileError> => {
   const fail = (reason: string) => new NodesFileError({ file: shown, reason })
@@ -138,7 +139,8 @@ export const watchUrl = Effect.fnUntraced(function* (
     // the spans would hold the whole URL
     HttpClient.withTracerDisabledWhen(yield* HttpClient.HttpClient, () => true)
   )
-  const fetch = (cached?: Cached) => fetchUrl(client, source, options?.timeout ?? "10 seconds", cached)
+  const timeout = DurationLike.toMillis("timeout", options?.timeout ?? "10 seconds")
+  const fetch = (cached?: Cached) => fetchUrl(client, source, timeout, cached)
   const first = yield* fetch()
   const reader = Effect.map(Ref.make(first), (last) =>
     Ref.get(last).pipe(

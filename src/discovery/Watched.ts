@@ -1,6 +1,5 @@
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Equivalence from "effect/Equivalence"
@@ -9,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { NodesFileError } from "../model/GhostDBError.js"
+import { DurationLike } from "../model/Ttl.js"
 import { type Parsed, parse, shorten } from "./Parse.js"
 import * as Removals from "./Removals.js"
 
@@ -36,7 +36,7 @@ export interface RemovalOptions {
    * How long after it was first read without a node, and has not changed since, the source is read again, whereupon the
    * node is removed: a file that is being written is a short file for a while. Default 2 seconds.
    */
-  readonly confirmRemovals?: Duration.DurationInput | undefined
+  readonly confirmRemovals?: DurationLike | undefined
 }
 
 // -----------------------------------------------------------------------------
@@ -107,7 +107,7 @@ export const watched = Effect.fnUntraced(function* (
   options?: RemovalOptions
 ): Effect.fn.Return<Watched, NodesFileError> {
   const { nodes } = yield* load(file, content)
-  const confirmAfter = Duration.toMillis(options?.confirmRemovals ?? "2 seconds")
+  const confirmAfter = DurationLike.toMillis("confirmRemovals", options?.confirmRemovals ?? "2 seconds")
   const initial: State = {
     reading: Either.right(content),
     listed: Option.some(nodes),

@@ -1,7 +1,6 @@
 /** The options of the client and their defaults. */
 
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
@@ -9,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { Dialect } from "./Dialect.js"
 import type { NodeFailure } from "./GhostDBError.js"
+import { DurationLike } from "./Ttl.js"
 
 /** How connections are encrypted where `protocol` is `"https"`. PEM texts, not file names. */
 export interface TlsOptions {
@@ -24,7 +24,7 @@ export interface TlsOptions {
   readonly rejectUnauthorized?: boolean
 }
 
-/** What can be set, all of it optional. Sizes are bytes; a number as a `DurationInput` is milliseconds. */
+/** What can be set, all of it optional. Sizes are bytes; a duration is a `Duration` or its text, as `"5 seconds"`. */
 export interface GhostDBOptions {
   /** The port of nodes whose address names none. Default 7991. */
   readonly port?: number
@@ -44,9 +44,9 @@ export interface GhostDBOptions {
    */
   readonly revive?: Schedule.Schedule<unknown>
   /** How long one attempt on one node may take, connecting included. Default 1 second. */
-  readonly attemptTimeout?: Duration.DurationInput
+  readonly attemptTimeout?: DurationLike
   /** How long one command may take, all retries and failovers included. Default 5 seconds. */
-  readonly deadline?: Duration.DurationInput
+  readonly deadline?: DurationLike
   /**
    * Suspect failures (resets, timeouts, unreadable replies) of different commands in a row, without a success between,
    * that make a node dead although it answers its ping. Default 3.
@@ -86,7 +86,7 @@ export interface GhostDBOptions {
    * than 0. It is asked in the background when half of that is over, while there are reads. A leader that the others have
    * replaced answers old values for as long at most. Default 2 seconds.
    */
-  readonly leaderLease?: Duration.DurationInput
+  readonly leaderLease?: DurationLike
   /**
    * Who takes a dead node's keys. `"standIn"`: the next live node of the ring, as with the other SDKs. `"none"`: nobody;
    * commands on them fail with a `NoMoreServers` that names their node, and nothing is ever found where it does not
@@ -97,7 +97,7 @@ export interface GhostDBOptions {
    * How long after a reading of the nodes a `GhostDBLive` asks their URL again, longer than 0. A nodes file is read as often,
    * besides at each event that tells of a change: some file systems send none. Default 30 seconds.
    */
-  readonly pollInterval?: Duration.DurationInput
+  readonly pollInterval?: DurationLike
   /**
    * When to look again for the leader of a raft cluster while it has none. Default: every 100 ms, until the command's
    * deadline.
@@ -220,8 +220,8 @@ const choices = [
 const schedules = ["retry", "revive", "election"] as const
 
 /** NaN for what is no duration. */
-const millis = (input: Duration.DurationInput): number =>
-  Option.match(Duration.decodeUnknown(input), { onNone: () => Number.NaN, onSome: Duration.toMillis })
+const millis = (input: DurationLike | undefined, otherwise: number): number =>
+  input === undefined ? otherwise : Option.getOrElse(DurationLike.parse(input), () => Number.NaN)
 
 /** Fills in the defaults; `Left` says in one line which option cannot be used and why. */
 export const resolve = (options: GhostDBOptions): Either.Either<Settings, string> => {
@@ -229,10 +229,10 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
   const settings: Settings = {
     ...defaults,
     ...given,
-    attemptTimeout: millis(options.attemptTimeout ?? defaults.attemptTimeout),
-    deadline: millis(options.deadline ?? defaults.deadline),
-    leaderLease: millis(options.leaderLease ?? defaults.leaderLease),
-    pollInterval: millis(options.pollInterval ?? defaults.pollInterval),
+    attemptTimeout: millis(options.attemptTimeout, defaults.attemptTimeout),
+    deadline: millis(options.deadline, defaults.deadline),
+    leaderLease: millis(options.leaderLease, defaults.leaderLease),
+    pollInterval: millis(options.pollInterval, defaults.pollInterval),
     headers: Object.fromEntries(
       Object.entries(options.headers ?? {}).map(([name, value]) => [
         name,
@@ -247,7 +247,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
   for (const name of ["attemptTimeout", "deadline", "leaderLease", "pollInterval"] as const) {
     const value = settings[name]
     if (!(value > 0 && Number.isFinite(value))) {
-      return Either.left(`${name} must be a duration longer than 0 and finite`)
+      return Either.left(`${name} must be a Duration or its text, as "5 seconds", longer than 0 and finite`)
     }
   }
   for (const [name, known] of choices) {

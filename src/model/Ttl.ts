@@ -9,6 +9,21 @@ export type DurationText = Extract<Duration.DurationInput, string>
 /** How options take a duration: never as a bare number, whose unit would be a guess. */
 export type DurationLike = Duration.Duration | DurationText
 
+/** Milliseconds, `Infinity` for an infinite duration; none for what is no {@link DurationLike}. */
+const parse = (input: DurationLike): Option.Option<number> =>
+  typeof input === "string" || Duration.isDuration(input)
+    ? Option.map(Duration.decodeUnknown(input), Duration.toMillis)
+    : Option.none()
+
+/** {@link parse}, which throws, and so makes a defect of, what is none. `name` is the option's. */
+const durationMillis = (name: string, input: DurationLike): number =>
+  Option.getOrThrowWith(parse(input), () => {
+    const shown = typeof input === "string" ? `"${input}"` : String(input)
+    return new Cause.IllegalArgumentException(`${name} is a Duration or its text, as in "30 seconds": not ${shown}`)
+  })
+
+export const DurationLike = { parse, toMillis: durationMillis } as const
+
 /**
  * How long an entry lives. A number is whole **seconds**, 1 or more, and -1 is forever; a `Duration`, or its text as in
  * `"5 minutes"`, is rounded up to whole seconds. Anything else (a fraction, 0, NaN, more than 2^53-1) is a defect.
@@ -35,8 +50,7 @@ const toMillis = (ttl: Ttl): number => {
     if (Number.isSafeInteger(ttl) && ttl >= 1) return ttl * 1000
     throw refuse(ttl)
   }
-  const duration = typeof ttl === "string" || Duration.isDuration(ttl) ? Duration.decodeUnknown(ttl) : Option.none()
-  const millis = Option.match(duration, { onNone: () => 0, onSome: Duration.toMillis })
+  const millis = Option.getOrElse(parse(ttl), () => 0)
   if (millis > 0 && (millis === Number.POSITIVE_INFINITY || Number.isSafeInteger(Math.ceil(millis / 1000)))) {
     return millis
   }

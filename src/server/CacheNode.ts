@@ -9,8 +9,10 @@
 
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Dialect } from "../model/Dialect.js"
 import { jsonText, stringOf } from "../model/Exchange.js"
+import { DurationLike } from "../model/Ttl.js"
 import * as CacheEntries from "./CacheEntries.js"
 import * as NodeMetrics from "./NodeMetrics.js"
 import * as RaftGroup from "./RaftGroup.js"
@@ -37,7 +39,7 @@ export interface CacheNodeOptions {
    * The time between two rows of metrics. Default: 5 minutes, as on real servers. No timer runs: the rows due are added
    * when the next request comes, so that a row of an idle time has the memory of that later moment.
    */
-  readonly metricsInterval?: Duration.DurationInput | undefined
+  readonly metricsInterval?: DurationLike | undefined
   /** How many of the latest rows of each kind of metrics are kept. Default: 288, a day of the default interval. */
   readonly metricsHistory?: number | undefined
   /**
@@ -194,8 +196,9 @@ const validate = ({
       return Effect.dieMessage(`${name} must be a whole number of at least 1, not ${value}`)
     }
   }
-  const interval = Duration.toMillis(metricsInterval)
-  if (interval <= 0) return Effect.dieMessage("metricsInterval must be positive")
+  const interval = Option.getOrElse(DurationLike.parse(metricsInterval), () => 0)
+  if (interval <= 0)
+    return Effect.dieMessage('metricsInterval must be a Duration or its text, as "5 minutes", longer than 0')
   return Effect.succeed({ dialect, emulateQuirks, keyspaceSize, maxMemory, metricsHistory, interval })
 }
 

@@ -1,6 +1,6 @@
 /** Faults that a test injects between a client and a node in memory: which of them meets a request. */
 
-import * as Duration from "effect/Duration"
+import { DurationLike } from "../model/Ttl.js"
 import type { NodeCommand } from "./ServerDialect.js"
 
 /**
@@ -23,7 +23,7 @@ export type NodeFault =
   | "loseReply"
   | "resetReply"
   | { readonly reply: string; readonly status?: number | undefined }
-  | { readonly latency: Duration.DurationInput }
+  | { readonly latency: DurationLike }
 
 /** Which requests meet an injected fault. */
 export interface InjectOptions {
@@ -38,7 +38,7 @@ export interface Encounter {
   /** The sum of the latencies, in milliseconds. */
   readonly latency: number
   /** The fault that was injected last; undefined for a request that is carried out and answered. */
-  readonly fault: Exclude<NodeFault, { readonly latency: Duration.DurationInput }> | undefined
+  readonly fault: Exclude<NodeFault, { readonly latency: DurationLike }> | undefined
 }
 
 /** The faults of the nodes of one cluster, which change in place. */
@@ -93,7 +93,7 @@ export const make = (): FaultInjection => {
       let decisive: Encounter["fault"]
       for (const injected of meeting) {
         const { fault } = injected
-        if (typeof fault === "object" && "latency" in fault) latency += Duration.toMillis(fault.latency)
+        if (typeof fault === "object" && "latency" in fault) latency += DurationLike.toMillis("latency", fault.latency)
         else if (decisive === undefined) decisive = fault
         // A fault behind a later one does not come into effect.
         else continue

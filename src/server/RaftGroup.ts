@@ -11,6 +11,7 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { DurationLike } from "../model/Ttl.js"
 import type { CacheEntries, Write } from "./CacheEntries.js"
 import * as GroupState from "./GroupState.js"
 import * as Replica from "./Replica.js"
@@ -21,14 +22,14 @@ export interface RaftGroupOptions {
    * How much later than the leader the followers apply a write, and how much later a restarted or reconnected member
    * holds what the others do. Default: 0.
    */
-  readonly replicationDelay?: Duration.DurationInput | undefined
+  readonly replicationDelay?: DurationLike | undefined
   /** How long the group is without a leader once it has lost one, or its majority is back. Default: 1 second. */
-  readonly electionTime?: Duration.DurationInput | undefined
+  readonly electionTime?: DurationLike | undefined
   /**
    * How long a leader that no longer reaches a majority still takes itself for the leader: `getLeader` on it names itself,
    * and it serves reads, while it refuses writes. Until it hears of another leader in any case. Default: 0.
    */
-  readonly leaseTime?: Duration.DurationInput | undefined
+  readonly leaseTime?: DurationLike | undefined
 }
 
 /**
@@ -47,7 +48,7 @@ export interface RaftGroup {
   /** Cuts these members off from all others, in both directions. Clients still reach them. */
   readonly partition: (members: ReadonlyArray<string>) => Effect.Effect<void>
   /** The member applies writes that much later than the `replicationDelay`, from the next write on. */
-  readonly lag: (member: string, delay: Duration.DurationInput) => Effect.Effect<void>
+  readonly lag: (member: string, delay: DurationLike) => Effect.Effect<void>
   /**
    * All members reach each other again, and none lags; with a member, all that concerns that one. Those who were cut off
    * catch up.
@@ -97,9 +98,9 @@ export interface Membership {
 export const make = (options: RaftGroupOptions = {}): Effect.Effect<RaftGroup> =>
   Effect.sync(() => {
     const group = new Group({
-      electionTime: Duration.toMillis(options.electionTime ?? Duration.seconds(1)),
-      leaseTime: Duration.toMillis(options.leaseTime ?? Duration.zero),
-      replicationDelay: Duration.toMillis(options.replicationDelay ?? Duration.zero)
+      electionTime: DurationLike.toMillis("electionTime", options.electionTime ?? "1 second"),
+      leaseTime: DurationLike.toMillis("leaseTime", options.leaseTime ?? Duration.zero),
+      replicationDelay: DurationLike.toMillis("replicationDelay", options.replicationDelay ?? Duration.zero)
     })
     const change = (transition: (state: GroupState.GroupState) => GroupState.GroupState): Effect.Effect<void> =>
       Effect.map(Clock.currentTimeMillis, (now) => group.change(transition, now))
@@ -127,7 +128,8 @@ export const make = (options: RaftGroupOptions = {}): Effect.Effect<RaftGroup> =
           Effect.forEach(members, known),
           change((state) => GroupState.partition(state, members))
         ),
-      lag: (member, delay) => Effect.map(known(member), () => void group.lags.set(member, Duration.toMillis(delay))),
+      lag: (member, delay) =>
+        Effect.map(known(member), () => void group.lags.set(member, DurationLike.toMillis("delay", delay))),
       heal: (member) =>
         Effect.suspend(() => {
           if (member === undefined) group.lags.clear()

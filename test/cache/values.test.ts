@@ -106,7 +106,11 @@ describe("TTLs", () => {
           // @ts-expect-error a bare number of what?
           numbers.getOrElse("a", effect, { staleFor: 600 }),
           // @ts-expect-error a bare number of what?
-          numbers.getOrElse("a", effect, { timeout: { soft: 5 } })
+          numbers.getOrElse("a", effect, { timeout: { soft: 5 } }),
+          // @ts-expect-error a bare number of what?
+          numbers.getOrElse("a", effect, { lock: { lease: 10 } }),
+          // @ts-expect-error a bare number of what?
+          numbers.getOrElse("a", effect, { lock: { wait: 5 } })
         ]
         for (const lookup of lookups) expect(Exit.isFailure(yield* Effect.exit(lookup))).toBe(true)
         expect(state.runs).toBe(0)

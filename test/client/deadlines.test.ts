@@ -38,7 +38,11 @@ describe.concurrent("a cluster that never answers", () => {
 
   it.scopedLive("an attempt ends by attemptTimeout, whatever the deadline; the nodes die of it", () =>
     Effect.gen(function* () {
-      const { context, nodes } = yield* cluster({ attemptTimeout: 100, deadline: "1 hour", retry: Schedule.recurs(0) })
+      const { context, nodes } = yield* cluster({
+        attemptTimeout: "100 millis",
+        deadline: "1 hour",
+        retry: Schedule.recurs(0)
+      })
       // On each node an attempt and a ping, then the sweep.
       const failure = yield* ending("get", GhostDB.get("key")).pipe(Effect.provide(context))
       assert.deepStrictEqual(
@@ -51,7 +55,11 @@ describe.concurrent("a cluster that never answers", () => {
 
   it.scopedLive("each command ends by its deadline: in the middle of a retry", () =>
     Effect.gen(function* () {
-      const { context, nodes } = yield* cluster({ attemptTimeout: 200, deadline: 300, retry: Schedule.forever })
+      const { context, nodes } = yield* cluster({
+        attemptTimeout: "200 millis",
+        deadline: "300 millis",
+        retry: Schedule.forever
+      })
       yield* Effect.forEach(
         commands(nodes[0]),
         ([name, command]) =>
@@ -72,7 +80,7 @@ describe.concurrent("a cluster that never answers", () => {
 
   it.scopedLive("each command ends by its deadline: shorter than an attempt", () =>
     Effect.gen(function* () {
-      const { context, nodes } = yield* cluster({ attemptTimeout: "1 hour", deadline: 200 })
+      const { context, nodes } = yield* cluster({ attemptTimeout: "1 hour", deadline: "200 millis" })
       yield* Effect.forEach(commands(nodes[0]), ([name, command]) => ending<unknown, unknown, GhostDB>(name, command), {
         concurrency: "unbounded"
       }).pipe(Effect.provide(context))
@@ -81,7 +89,11 @@ describe.concurrent("a cluster that never answers", () => {
 
   it.scopedLive("each command ends by its deadline: in the middle of a sweep, and names the dead", () =>
     Effect.gen(function* () {
-      const { context, nodes } = yield* cluster({ attemptTimeout: "1 hour", deadline: 300, retry: Schedule.recurs(0) })
+      const { context, nodes } = yield* cluster({
+        attemptTimeout: "1 hour",
+        deadline: "300 millis",
+        retry: Schedule.recurs(0)
+      })
       yield* Effect.gen(function* () {
         yield* Effect.forEach(nodes, ({ stop }) => stop)
         // A slow machine may need more than one command's deadline to be refused by all of them.
@@ -110,8 +122,8 @@ describe.concurrent("a cluster that never answers", () => {
   it.scopedLive("a node dies although the commands on it end by their deadline before that", () =>
     Effect.gen(function* () {
       const { context, nodes } = yield* cluster({
-        attemptTimeout: 200,
-        deadline: 250,
+        attemptTimeout: "200 millis",
+        deadline: "250 millis",
         retry: Schedule.spaced("1 second")
       })
       yield* Effect.gen(function* () {

@@ -158,7 +158,7 @@ describe.concurrent("a node that", () => {
   for (const [what, expected] of Record.toEntries(expectations)) {
     const turn = (hostile: Node, pings: "well" | "badly") =>
       what === "refuses" ? hostile.stop : hostile.behave(what, pings)
-    const options = expected === timeout ? { retry: Schedule.recurs(0) } : { attemptTimeout: 5000 }
+    const options = expected === timeout ? { retry: Schedule.recurs(0) } : { attemptTimeout: "5 seconds" as const }
 
     it.scopedLive(what, () =>
       Effect.gen(function* () {

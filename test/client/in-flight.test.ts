@@ -79,7 +79,7 @@ describe("200 commands in flight on a connection that is ended by", () => {
     const setting = Effect.fnUntraced(function* (options: Partial<ClientOptions>) {
       const node = yield* HostileServer.make()
       const keys = HostileServer.keysOf([node], node, inFlight)
-      const context = yield* Layer.build(client([node], { attemptTimeout: 2000, ...options }))
+      const context = yield* Layer.build(client([node], { attemptTimeout: "2000 millis", ...options }))
       yield* Effect.forEach(keys, (key) => GhostDB.put(key, key), { concurrency: "unbounded" }).pipe(
         Effect.provide(context)
       )

@@ -1,19 +1,11 @@
 // Nothing here is run: that it compiles, or does not, is the test.
 // @effect-diagnostics floatingEffect:off
 import { describe, expectTypeOf, it } from "@effect/vitest"
-import {
-  Config,
-  type ConfigError,
-  type Duration,
-  type Effect,
-  type Layer,
-  type Redacted,
-  Schedule,
-  type Scope
-} from "effect"
+import { Config, type ConfigError, type Effect, type Layer, type Redacted, Schedule, type Scope } from "effect"
 import {
   Client,
   type ClientOptions,
+  type DurationLike,
   GhostDB,
   GhostDBLive,
   type GhostDBOptions,
@@ -81,12 +73,14 @@ describe("the layers", () => {
     expectTypeOf(options.protocol).toEqualTypeOf<"http" | "https">()
     expectTypeOf(options.onRevival).toEqualTypeOf<"keep" | "flush">()
     expectTypeOf(options.dialect).toEqualTypeOf<"auto" | "v1" | "v2" | "raft">()
-    expectTypeOf(options.attemptTimeout).toEqualTypeOf<Duration.DurationInput>()
-    expectTypeOf(options.deadline).toEqualTypeOf<Duration.DurationInput>()
+    expectTypeOf(options.attemptTimeout).toEqualTypeOf<DurationLike>()
+    expectTypeOf(options.deadline).toEqualTypeOf<DurationLike>()
     expectTypeOf(options.headers).toEqualTypeOf<Readonly<Record<string, string | Redacted.Redacted<string>>>>()
     GhostDBLive("gdb.conf", { retry: Schedule.recurs(2), revive: Schedule.spaced("30 seconds") })
     // @ts-expect-error
     GhostDBLive("gdb.conf", { prot: 1 })
+    // @ts-expect-error in what unit?
+    GhostDBLive("gdb.conf", { attemptTimeout: 500 })
     // @ts-expect-error
     GhostDBLive("gdb.conf", { dialect: "v3" })
     // @ts-expect-error exactOptionalPropertyTypes: leave it out

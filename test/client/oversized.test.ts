@@ -54,7 +54,11 @@ describe("a put of 5 MiB", () => {
       const node = yield* HostileServer.make()
       const value = "x".repeat(5 * 1024 * 1024)
       const context = yield* Layer.build(
-        client([node], { maxRequestBytes: 6 * 1024 * 1024, maxReplyBytes: 6 * 1024 * 1024, attemptTimeout: 3000 })
+        client([node], {
+          maxRequestBytes: 6 * 1024 * 1024,
+          maxReplyBytes: 6 * 1024 * 1024,
+          attemptTimeout: "3000 millis"
+        })
       )
       assert.strictEqual(yield* Effect.provide(GhostDB.put("large", value), context), "STORED")
       assert.isTrue(Option.contains(yield* Effect.provide(GhostDB.get("large"), context), value))

@@ -7,7 +7,7 @@ import { client, type Node, reasonsOf } from "../support/scene.js"
 describe.concurrent("requireLive", () => {
   const nodes = Effect.all([HostileServer.make(), HostileServer.make()])
   const built = (nodes: ReadonlyArray<Node>, requireLive: boolean) =>
-    client(nodes, { attemptTimeout: 300 }).pipe(
+    client(nodes, { attemptTimeout: "300 millis" }).pipe(
       (layer) => (requireLive ? GhostDB.requireLive(layer) : layer),
       Layer.build,
       Effect.scoped,

@@ -33,7 +33,7 @@ describe.concurrent("secrets", () => {
       const options: Partial<ClientOptions> = {
         headers: { Authorization: Redacted.make(`Bearer ${secret}`), "X-Plain": secret },
         failureThreshold: 100,
-        attemptTimeout: 500
+        attemptTimeout: "500 millis"
       }
       const context = yield* Layer.build(client([node], options)).pipe(Effect.provide(log.layer))
       yield* Effect.gen(function* () {

@@ -37,7 +37,7 @@ const textOf = (nodes: ReadonlyArray<Node>) => nodes.map(({ address }) => `${add
 const client = (path: string, options: GhostDBOptions = {}) =>
   GhostDBLive(path, {
     replicas: HostileServer.replicas,
-    attemptTimeout: 3000,
+    attemptTimeout: "3000 millis",
     retry: Schedule.recurs(1),
     revive: Schedule.spaced("1 hour"),
     ...options
@@ -172,7 +172,7 @@ describe.concurrent("a nodes file that is rewritten", () => {
         assert.deepStrictEqual([...stays.values.keys()].sort(), [...keys].sort())
         yield* HostileServer.eventually("the connection is closed", () => leaves.connections().open === 0)
         assert.strictEqual(leaves.connections().accepted, 1)
-      }).pipe(Effect.provide(client(file.path, { attemptTimeout: 10_000, deadline: 20_000 })))
+      }).pipe(Effect.provide(client(file.path, { attemptTimeout: "10000 millis", deadline: "20000 millis" })))
     })
   )
 

@@ -35,4 +35,4 @@ export const observe = <R>(source: Effect.Effect<Watched.Watched, NodesFileError
 export const never: Schedule.Schedule<unknown> = Schedule.stop
 
 /** For tests of other things than removals: a node goes at once. */
-export const unconfirmed = { confirmRemovals: 0 } as const
+export const unconfirmed = { confirmRemovals: "0 millis" } as const

@@ -30,7 +30,7 @@ describe("pollInterval", () => {
   for (const [options, interval] of [
     [{}, 30_000],
     [{ pollInterval: "5 seconds" }, 5000],
-    [{ pollInterval: 250 }, 250]
+    [{ pollInterval: "250 millis" }, 250]
   ] as ReadonlyArray<readonly [GhostDBOptions, number]>) {
     it.scoped(`GhostDBLive(url, ${JSON.stringify(options)}) asks the URL every ${interval} ms`, () =>
       Effect.gen(function* () {
@@ -57,7 +57,7 @@ describe("pollInterval", () => {
   it.effect("that is not longer than 0 is a defect, before anything is read", () =>
     Effect.gen(function* () {
       const exit = yield* GhostDB.ping.pipe(
-        Effect.provide(GhostDBLive("/no/such/file", { pollInterval: 0 })),
+        Effect.provide(GhostDBLive("/no/such/file", { pollInterval: "0 millis" })),
         Effect.exit
       )
       assert.match(

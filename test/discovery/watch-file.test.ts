@@ -185,7 +185,7 @@ describe("watchFile", () => {
     Effect.gen(function* () {
       const { file, write } = yield* files
       yield* write("before")
-      const { changes, nodes } = yield* WatchFile.watchFile(file, { ...unconfirmed, debounce: 0, poll: never })
+      const { changes, nodes } = yield* WatchFile.watchFile(file, { ...unconfirmed, debounce: "0 millis", poll: never })
       yield* write("between")
       assert.deepStrictEqual(nodes, ["before"])
       for (const _ of [1, 2]) {
@@ -208,10 +208,9 @@ describe("watchFile", () => {
             Effect.zipRight(Queue.offer(reads, read), Deferred.await(read))
           )
       }
-      const observing = yield* observe(WatchFile.watchFile(file, { ...unconfirmed, debounce: 0, poll: never })).pipe(
-        Effect.provideService(FileSystem.FileSystem, slow),
-        Effect.fork
-      )
+      const observing = yield* observe(
+        WatchFile.watchFile(file, { ...unconfirmed, debounce: "0 millis", poll: never })
+      ).pipe(Effect.provideService(FileSystem.FileSystem, slow), Effect.fork)
       yield* Deferred.succeed(yield* Queue.take(reads), "old")
       const started = yield* Queue.take(reads)
       for (const _ of Arr.range(1, 100)) {

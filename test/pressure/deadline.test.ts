@@ -24,7 +24,7 @@ for (const [name, transport] of Object.entries(transports)) {
     const ends = (command: Effect.Effect<unknown, unknown, GhostDB>, options: Partial<ClientOptions>) =>
       Effect.gen(function* () {
         const nodes = yield* silentCluster(6)
-        const layer = Layer.provide(Client.layer({ nodes, attemptTimeout: 400, ...options }), transport)
+        const layer = Layer.provide(Client.layer({ nodes, attemptTimeout: "400 millis", ...options }), transport)
         const [duration] = yield* Effect.uninterruptible(Effect.timed(Effect.exit(command))).pipe(
           Effect.provide(layer),
           Effect.timeout(hangs)
@@ -118,7 +118,7 @@ describe("the wall clock steps an hour", () => {
           assert.include(String(error), "AttemptTimeout")
           assert.isAbove(Duration.toMillis(duration), 500)
         }).pipe(
-          Effect.provide(Layer.provide(Client.layer({ nodes, attemptTimeout: 300 }), SocketTransport.layer)),
+          Effect.provide(Layer.provide(Client.layer({ nodes, attemptTimeout: "300 millis" }), SocketTransport.layer)),
           Effect.withClock(clock),
           Effect.timeout(hangs)
         )

@@ -17,7 +17,7 @@ describe("the leader's address", () => {
 
   it.scopedLive("several members on one host: the one that leads is told from the others", () =>
     Effect.gen(function* () {
-      const raftGroup = yield* RaftGroup.make({ electionTime: 0 })
+      const raftGroup = yield* RaftGroup.make({ electionTime: "0 millis" })
       const servers = yield* NodeServer.cluster({ nodes: 5, dialect: "raft", raftGroup })
       yield* Effect.gen(function* () {
         for (const server of [servers[0]!, servers[1]!, servers[2]!]) {

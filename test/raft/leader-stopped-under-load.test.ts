@@ -5,7 +5,7 @@ import { clientOf } from "../support/clients.js"
 import { inMemory, replicas } from "../support/raft.js"
 
 describe("the leader stopped under 1,000 concurrent mixed commands", () => {
-  const deadline = 5000
+  const deadline = "5 seconds"
 
   /** What a key can hold, by the answers that its writes have had; `undefined` is nothing. */
   type Possible = ReadonlySet<string | undefined>

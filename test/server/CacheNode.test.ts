@@ -494,11 +494,12 @@ describe("CacheNode", () => {
         { keyspaceSize: 1.5 },
         { maxMemory: 0 },
         { metricsHistory: Number.NaN },
-        { metricsInterval: 0 }
+        { metricsInterval: Duration.zero },
+        { metricsInterval: 300 as never }
       ]) {
         const exit = yield* Effect.exit(CacheNode.make(options))
         expect(Option.map(Exit.causeOption(exit), Cause.pretty).pipe(Option.getOrElse(() => ""))).toMatch(
-          /(keyspaceSize|maxMemory|metricsHistory) must be a whole number of at least 1, not|metricsInterval must be positive/
+          /(keyspaceSize|maxMemory|metricsHistory) must be a whole number of at least 1, not|metricsInterval must be a Duration or its text/
         )
       }
     })

@@ -10,6 +10,7 @@ import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
+import * as Record from "effect/Record"
 import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
@@ -177,8 +178,8 @@ class Member {
       nodes: world.scenario.nodes.map(({ address }) => address),
       changes: Stream.fromQueue(this.changes),
       replicas: world.scenario.replicas,
-      attemptTimeout: plan.attemptTimeout,
-      deadline: plan.deadline,
+      attemptTimeout: Duration.millis(plan.attemptTimeout),
+      deadline: Duration.millis(plan.deadline),
       failureThreshold: plan.failureThreshold,
       connections: plan.connections,
       pipelining: plan.pipelining,
@@ -270,7 +271,7 @@ class World {
       currentTimeMillis: Effect.sync(() => Math.floor(epoch + this.time.now))
     }
     this.runtime = Effect.runSync(Effect.scoped(Layer.toRuntime(Layer.setClock(clock))))
-    this.raftGroup = Runtime.runSync(this.runtime, RaftGroup.make(scenario.raft))
+    this.raftGroup = Runtime.runSync(this.runtime, RaftGroup.make(Record.map(scenario.raft, Duration.millis)))
   }
 
   readonly enter = (process: Process): void => {
@@ -501,9 +502,13 @@ class World {
     change(
       fault._tag === "raft partition"
         ? raftGroup.partition(raftAddresses(fault.members))
-        : Effect.forEach(raftAddresses([fault.member]), (member) => raftGroup.lag(member, fault.delay), {
-            discard: true
-          })
+        : Effect.forEach(
+            raftAddresses([fault.member]),
+            (member) => raftGroup.lag(member, Duration.millis(fault.delay)),
+            {
+              discard: true
+            }
+          )
     )
     this.raftFaults++
     return () => {

@@ -1,5 +1,5 @@
 import { assert } from "@effect/vitest"
-import { Effect, Fiber, Layer, Logger, Option, Ref, Schedule, Stream } from "effect"
+import { Duration, Effect, Fiber, Layer, Logger, Option, Ref, Schedule, Stream } from "effect"
 import {
   Client,
   type ClientOptions,
@@ -22,8 +22,8 @@ export const failureThreshold = 3
 export const client = (nodes: ReadonlyArray<Node>, options: Partial<ClientOptions> = {}) =>
   Layer.provide(
     Client.layer({
-      attemptTimeout,
-      deadline: 10_000,
+      attemptTimeout: Duration.millis(attemptTimeout),
+      deadline: "10 seconds",
       replicas: HostileServer.replicas,
       retry: Schedule.recurs(1),
       revive: Schedule.spaced("1 hour"),

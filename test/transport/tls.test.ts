@@ -75,7 +75,7 @@ describe.concurrent("over TLS", () => {
   it.scopedLive("a server that does not shake hands is down, and ends by the attempt timeout", () =>
     Effect.gen(function* () {
       const node = yield* HostileServer.make()
-      const context = yield* tlsClient(node.address, { attemptTimeout: 200, deadline: "1 hour" })
+      const context = yield* tlsClient(node.address, { attemptTimeout: "200 millis", deadline: "1 hour" })
       const failure = yield* failureOf(GhostDB.get("key")).pipe(Effect.provide(context))
       assert.deepStrictEqual(reasonsOf(failure), [`${node.address} ConnectTimeout`])
     })
