@@ -37,16 +37,15 @@ export class ConnectionPool implements Owner {
     return head
   }
 
-  /** Returns whether the request is written in this tick; if not, it waits. */
-  send(request: PendingRequest): boolean {
+  /** Sends the request in its turn: in this tick where there is room. */
+  send(request: PendingRequest): void {
     if (this.closed) {
       request.settle(released)
-      return true
+      return
     }
     this.queue.push(request)
     this.connect()
     this.flushLater()
-    return this.connections.some((connection) => this.queue.length <= connection.room)
   }
 
   /** {@link send} for many: they are written as soon as there is room, in their order. */
@@ -60,11 +59,6 @@ export class ConnectionPool implements Owner {
       if (this.connections.length < this.size) this.connect()
     }
     this.flushLater()
-  }
-
-  /** The caller of a request that waits has gone: it is not sent. */
-  withdraw(request: PendingRequest): void {
-    this.queue.withdraw(request)
   }
 
   /** Ends what has taken too long. */

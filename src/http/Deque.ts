@@ -39,6 +39,21 @@ export class Deque<A> {
     }
   }
 
+  /** Keeps the items for which `keep` holds, in their order. */
+  retain(keep: (item: A) => boolean): void {
+    const { size } = this
+    const mask = this.items.length - 1
+    let kept = 0
+    for (let i = 0; i < size; i++) {
+      const at = (this.first + i) & mask
+      const item = this.items[at]
+      this.items[at] = undefined
+      if (item !== undefined && keep(item)) this.items[(this.first + kept++) & mask] = item
+    }
+    this.size = kept
+    if (kept === 0 && this.items.length > maxIdleCapacity) this.resize(minCapacity)
+  }
+
   clear(): void {
     this.size = 0
     this.resize(minCapacity)

@@ -26,7 +26,9 @@ export interface Tick {
 export interface Requester {
   /** Makes the body when the request can be written, and again if it is sent again. Undefined: it is not sent. */
   readonly payload: (index: number) => Payload | undefined
-  /** Called once at most for each request; never for one that was not sent or was withdrawn. */
+  /** Whether anyone waits for the outcome. Looked at while the request waits: it is not sent otherwise. */
+  readonly isWanted: (index: number) => boolean
+  /** Called once at most for each request. */
   readonly settle: (index: number, outcome: Reply | Failure) => void
 }
 
@@ -54,8 +56,13 @@ export class PendingRequest {
     if (requester !== undefined) requester.settle(this.index, outcome)
   }
 
-  /** Nobody waits for the outcome any more. */
-  withdraw(): void {
+  /** Whether anyone waits for the outcome. */
+  get isWanted(): boolean {
+    return this.requester?.isWanted(this.index) === true
+  }
+
+  /** It is not sent, and has no outcome. */
+  drop(): void {
     this.requester = undefined
   }
 
@@ -85,8 +92,8 @@ export interface Batch {
 /** A batch takes no more requests once it has this many characters. */
 const fullBatch = 64 * 1024
 
-/** Withdrawn requests are looked for once there are this many, and they are half of the queue. */
-const manyWithdrawn = 1024
+/** Requests that nobody wants are looked for when the queue is this long, and again whenever it has doubled. */
+const minSweptLength = 1024
 
 const queueTimeout: Failure = { reason: "QueueTimeout", detail: "the request was not sent before the deadline" }
 
@@ -97,7 +104,7 @@ const replyTooLate: Failure = {
 
 export class RequestQueue {
   private requests = new Deque<PendingRequest>()
-  private withdrawn = 0
+  private sweptLength = minSweptLength
   /** No request in the queue has an earlier deadline. */
   nextDeadline = Number.POSITIVE_INFINITY
 
@@ -106,6 +113,10 @@ export class RequestQueue {
   }
 
   push(request: PendingRequest): void {
+    if (this.length >= this.sweptLength) {
+      this.sweep()
+      this.sweptLength = Math.max(minSweptLength, 2 * this.length)
+    }
     this.requests.push(request)
     if (request.deadline < this.nextDeadline) this.nextDeadline = request.deadline
   }
@@ -132,14 +143,17 @@ export class RequestQueue {
     while (requests < most && bytes === undefined && text.length < fullBatch) {
       const request = this.requests.shift()
       if (request === undefined) break
-      if (request.isSettled) continue
+      if (!request.isWanted) {
+        request.drop()
+        continue
+      }
       if (request.deadline <= now + replyTime) {
         request.settle(request.deadline <= now ? queueTimeout : replyTooLate)
         continue
       }
       const payload = request.payload()
       if (payload === undefined) {
-        request.withdraw()
+        request.drop()
         continue
       }
       if (typeof payload === "string") text += `${request.head}${Buffer.byteLength(payload)}\r\n\r\n${payload}`
@@ -158,33 +172,26 @@ export class RequestQueue {
   expire(tick: Tick, failure: Failure = queueTimeout): void {
     if (tick.now < this.nextDeadline) return
     for (const request of this.requests) request.expire(tick, failure)
-    this.compact()
-  }
-
-  /** The request's caller has gone. */
-  withdraw(request: PendingRequest): void {
-    request.withdraw()
-    this.withdrawn += 1
-    if (this.withdrawn >= manyWithdrawn && 2 * this.withdrawn >= this.length) this.compact()
+    this.sweep()
   }
 
   fail(failure: Failure): void {
     const requests = this.requests
     this.requests = new Deque()
-    this.compact()
+    this.nextDeadline = Number.POSITIVE_INFINITY
     for (const request of requests) request.settle(failure)
   }
 
-  /** Removes what is settled, and looks for the earliest deadline. */
-  private compact(): void {
-    const requests = new Deque<PendingRequest>()
+  /** Removes what is settled or not wanted, and looks for the earliest deadline. */
+  private sweep(): void {
     this.nextDeadline = Number.POSITIVE_INFINITY
-    this.withdrawn = 0
-    for (const request of this.requests) {
-      if (request.isSettled) continue
-      requests.push(request)
+    this.requests.retain((request) => {
+      if (!request.isWanted) {
+        request.drop()
+        return false
+      }
       this.nextDeadline = Math.min(this.nextDeadline, request.deadline)
-    }
-    this.requests = requests
+      return true
+    })
   }
 }

@@ -5,10 +5,14 @@
 
 import * as Net from "node:net"
 import * as Tls from "node:tls"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as RuntimeFlags from "effect/RuntimeFlags"
 import { ConnectionPool, released } from "../http/ConnectionPool.js"
 import type { Failure } from "../http/Failure.js"
 import { type Payload, PendingRequest, type Requester } from "../http/RequestQueue.js"
@@ -49,21 +53,26 @@ export const connect = Effect.fnUntraced(function* (
 
   const connections: Connections = {
     post: (node, command, body, deadline = Number.POSITIVE_INFINITY) =>
-      Effect.async<Reply, Fault>((resume) => {
-        if (closed) return void resume(Exit.fail(released))
-        const pool = poolOf(node)
-        const request = new PendingRequest(pool.head(command), new Single(body, resume), 0, deadline)
-        const isWritten = pool.send(request)
-        timer.start(deadline)
-        // A canceller costs a third of a command, and only a request that waits has a use for it.
-        return isWritten ? undefined : Effect.sync(() => pool.withdraw(request))
+      Effect.withFiberRuntime<Reply, Fault>((fiber, { runtimeFlags }) => {
+        const caller = RuntimeFlags.interruptible(runtimeFlags) ? fiber : undefined
+        return Effect.async((resume) => {
+          if (closed) return resume(Exit.fail(released))
+          const pool = poolOf(node)
+          pool.send(new PendingRequest(pool.head(command), new Single(body, resume, caller), 0, deadline))
+          timer.start(deadline)
+        })
       }),
     postMany: (node, command, exchanges, deadline) =>
       Effect.sync(() => {
+        let isWithdrawn = false
         const requester: Requester = {
           payload: exchanges.body,
-          settle: (index, outcome) =>
-            "reason" in outcome ? exchanges.onFault(index, outcome) : exchanges.onReply(index, outcome)
+          isWanted: () => !isWithdrawn,
+          settle: (index, outcome) => {
+            if (isWithdrawn) return
+            if ("reason" in outcome) exchanges.onFault(index, outcome)
+            else exchanges.onReply(index, outcome)
+          }
         }
         if (closed) {
           for (let i = 0; i < exchanges.size; i++) exchanges.onFault(i, released)
@@ -71,14 +80,12 @@ export const connect = Effect.fnUntraced(function* (
         }
         const pool = poolOf(node)
         const head = pool.head(command)
-        const requests = Array.from(
-          { length: exchanges.size },
-          (_, index) => new PendingRequest(head, requester, index, deadline)
+        pool.sendAll(
+          Array.from({ length: exchanges.size }, (_, index) => new PendingRequest(head, requester, index, deadline))
         )
-        pool.sendAll(requests)
         timer.start(deadline)
         return () => {
-          for (const request of requests) if (!request.isSettled) pool.withdraw(request)
+          isWithdrawn = true
         }
       }),
     interrupt: (node) => Effect.sync(() => pools.get(node)?.interrupt()),
@@ -97,8 +104,14 @@ type Resume = (exit: Exit.Exit<Reply, Fault>) => void
 class Single implements Requester {
   constructor(
     private readonly body: Body,
-    private readonly resume: Resume
+    private readonly resume: Resume,
+    /** The fiber that waits, where an interruption ends the wait: a canceller for each would cost a third of a command. */
+    private readonly caller: Fiber.RuntimeFiber<unknown, unknown> | undefined
   ) {}
+
+  isWanted(): boolean {
+    return this.caller === undefined || Cause.isEmpty(this.caller.getFiberRef(FiberRef.interruptedCause))
+  }
 
   /** A body that is withheld or throws ends the command, and is not sent. */
   payload(): Payload | undefined {

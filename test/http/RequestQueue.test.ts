@@ -8,16 +8,16 @@ const setting = () => {
   const ends: Array<readonly [string, unknown]> = []
   const queue = new RequestQueue()
   const inFlight = new Deque<PendingRequest>()
+  const gone = new Set<string>()
   const push = (name: string, deadline = 100, body: string | Uint8Array | (() => string | undefined) = name) => {
     const requester = {
       payload: () => (typeof body === "function" ? body() : body),
+      isWanted: () => !gone.has(name),
       settle: (_: number, outcome: unknown) => void ends.push([name, outcome])
     }
-    const request = new PendingRequest("", requester, 0, deadline)
-    queue.push(request)
-    return request
+    queue.push(new PendingRequest("", requester, 0, deadline))
   }
-  return { ends, queue, inFlight, push }
+  return { ends, queue, inFlight, gone, push }
 }
 
 describe("RequestQueue", () => {
@@ -34,9 +34,10 @@ describe("RequestQueue", () => {
     expect([...inFlight].map(({ writtenAt }) => writtenAt)).toEqual([0, 0, 0, 5])
   })
 
-  it("what is withdrawn, withheld or too late is not in it", () => {
-    const { ends, inFlight, push, queue } = setting()
-    queue.withdraw(push("withdrawn"))
+  it("what nobody waits for, is withheld or too late is not in it", () => {
+    const { ends, gone, inFlight, push, queue } = setting()
+    push("gone")
+    gone.add("gone")
     push("withheld", 100, () => undefined)
     push("late", 10)
     push("sent")
@@ -75,9 +76,35 @@ describe("RequestQueue", () => {
     expect(queue.take(9, 0, inFlight)?.text).toBe("1\r\n\r\na1\r\n\r\nb1\r\n\r\nc")
   })
 
-  it("withdrawn requests do not pile up", () => {
-    const { push, queue } = setting()
-    for (let i = 0; i < 100_000; i++) queue.withdraw(push("x"))
-    expect(queue.length).toBeLessThan(3000)
+  it("requests that nobody waits for do not pile up", () => {
+    const { gone, inFlight, push, queue } = setting()
+    gone.add("gone")
+    for (let i = 0; i < 100_000; i++) push(i % 100 === 0 ? "kept" : "gone")
+    expect(queue.length).toBeLessThan(5000)
+    expect(queue.nextDeadline).toBe(100)
+    expect(queue.take(2000, 0, inFlight)?.requests).toBe(1000)
+  })
+
+  it("a long queue is looked through a few times and not at each request", () => {
+    let looks = 0
+    const queue = new RequestQueue()
+    const requester = { payload: () => "", isWanted: () => ++looks > 0, settle: () => {} }
+    for (let i = 0; i < 100_000; i++) queue.push(new PendingRequest("", requester, 0, 100))
+    expect(looks).toBeLessThan(300_000)
+  })
+})
+
+describe("Deque", () => {
+  it("retains what it is to keep, in order, wherever it begins", () => {
+    const deque = new Deque<number>()
+    for (let i = 0; i < 12; i++) deque.push(i)
+    for (let i = 0; i < 10; i++) deque.shift()
+    for (let i = 12; i < 22; i++) deque.push(i)
+    deque.retain((item) => item % 2 === 1)
+    expect([...deque]).toEqual([11, 13, 15, 17, 19, 21])
+    deque.push(22)
+    expect([deque.shift(), deque.length]).toEqual([11, 6])
+    deque.retain(() => false)
+    expect([deque.shift(), deque.length]).toEqual([undefined, 0])
   })
 })

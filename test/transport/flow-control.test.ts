@@ -268,6 +268,31 @@ describe("requests that are not sent", () => {
     })
   )
 
+  it.scoped("one whose caller has gone and is still in a finalizer; those of its finalizers are sent", () =>
+    Effect.gen(function* () {
+      const { held, serve } = byHand()
+      const server = yield* listen(serve)
+      const { post } = yield* connect({ pipelining: 1 })
+      const first = yield* Effect.fork(post(server.address, "put", "first"))
+      yield* until(() => held.length === 1)
+      const interrupted = yield* post(server.address, "put", "gone").pipe(
+        Effect.onInterrupt(() => Effect.ignore(post(server.address, "delete", "finalizer"))),
+        Effect.fork
+      )
+      yield* Effect.yieldNow()
+      const interruption = yield* Effect.fork(Fiber.interrupt(interrupted))
+      const uninterruptible = yield* Effect.fork(Effect.uninterruptible(post(server.address, "put", "kept")))
+      yield* Effect.yieldNow()
+      const second = yield* Effect.fork(Fiber.interrupt(uninterruptible))
+      for (let i = 0; i < 3; i++) {
+        yield* until(() => held.length > i)
+        held[i]?.()
+      }
+      yield* Effect.all([Fiber.join(first), Fiber.join(interruption), Fiber.join(second)])
+      expect(server.requests.map(({ body }) => body).sort()).toEqual(["finalizer", "first", "kept"])
+    })
+  )
+
   it.scoped("a body that is withheld, and one that throws", () =>
     Effect.gen(function* () {
       const server = yield* listen(echo)
