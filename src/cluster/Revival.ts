@@ -2,7 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { Dialect } from "../model/Dialect.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
@@ -72,8 +71,6 @@ export const make = Effect.fnUntraced(function* (
     closed: Exit.void
   })
 
-  const stateWhere = (holds: (state: ClusterState.ClusterState) => boolean) =>
-    Stream.runHead(Stream.filter(ref.states, holds))
   /** The deaths that the last probe knew of. */
   let known = 0
   const probeBySchedule = Effect.suspend(() => {
@@ -85,14 +82,16 @@ export const make = Effect.fnUntraced(function* (
     return Effect.repeat(step, { while: (goesOn) => goesOn })
   })
   // The schedule runs from a death until no node is dead, and where it ends, again from the next death.
-  const revival = stateWhere(({ counts, deaths }) => counts.dead > 0 && deaths > known).pipe(
-    Effect.zipRight(
-      Effect.raceFirst(
-        probeBySchedule,
-        stateWhere(({ counts }) => counts.dead === 0)
+  const revival = ref
+    .awaitState(({ counts, deaths }) => counts.dead > 0 && deaths > known)
+    .pipe(
+      Effect.zipRight(
+        Effect.raceFirst(
+          probeBySchedule,
+          ref.awaitState(({ counts }) => counts.dead === 0)
+        )
       )
     )
-  )
   yield* Effect.forkScoped(Effect.forever(revival))
   return {
     probeDead: (deadline) =>

@@ -4,7 +4,6 @@
  */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import type { Settings } from "../model/GhostDBConfig.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type { Connections } from "../transport/Transport.js"
@@ -74,12 +73,20 @@ export const make = Effect.fnUntraced(function* (
     const found = [...written].flatMap(([key, nodes]) => strays(state, key, nodes).map((node) => ({ key, node })))
     return Effect.forEach(found, ({ key, node }) => clean(key, node), { concurrency, discard: true })
   })
-  yield* ref.states.pipe(
-    Stream.map(({ view }) => view),
-    Stream.changesWith((before, after) => before === after),
-    Stream.runForEach(() => (written.size === 0 ? Effect.void : sweep)),
-    Effect.forkScoped
-  )
+  /** The topology of the last sweep: nothing can have come back before the next one. */
+  let swept: ClusterState.TopologyView | undefined
+  yield* ref
+    .awaitState(({ view }) => written.size > 0 && view !== swept)
+    .pipe(
+      Effect.zipRight(
+        Effect.suspend(() => {
+          swept = ref.unsafeState().view
+          return sweep
+        })
+      ),
+      Effect.forever,
+      Effect.forkScoped
+    )
   return {
     writing: (key, to) => {
       if (!Routing.isStandIn(ref.unsafeState(), key, to)) return

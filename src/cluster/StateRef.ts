@@ -18,6 +18,8 @@ export interface StateRef {
   readonly unsafeState: () => ClusterState.ClusterState
   /** The state as it is, then its changes: the latest alone for a consumer that is slow. */
   readonly states: Stream.Stream<ClusterState.ClusterState>
+  /** Waits for a state in which this holds; does not end once the scope has closed. */
+  readonly awaitState: (holds: (state: ClusterState.ClusterState) => boolean) => Effect.Effect<void>
   /** Applies a transition in one step, counts and logs what it changed, and publishes the new state. */
   readonly transition: (
     f: (self: ClusterState.ClusterState, now: number) => ClusterState.ClusterState
@@ -32,8 +34,11 @@ export const make = Effect.fnUntraced(function* (
   let closed = false
   /** One for each stream of states; open while the stream has not seen the latest. */
   const followers = new Set<Effect.Latch>()
+  /** Those who wait for a certain state: looked at in the step that makes it, which costs no fiber its turn. */
+  const waiting = new Set<() => void>()
   const wake = () => {
     for (const follower of followers) follower.unsafeOpen()
+    for (const look of waiting) look()
   }
   yield* Effect.acquireRelease(
     Effect.sync(() => ClusterLog.countNodes(undefined, current)),
@@ -42,6 +47,7 @@ export const make = Effect.fnUntraced(function* (
         ClusterLog.countNodes(current, undefined)
         current = ClusterState.make([], { replicas: initial.ring.replicas, dialect: undefined, now: 0 })
         closed = true
+        waiting.clear()
         wake()
       })
   )
@@ -70,6 +76,18 @@ export const make = Effect.fnUntraced(function* (
         )
       )
     ),
+    awaitState: (holds) =>
+      Effect.async<void>((resume) => {
+        if (closed) return
+        if (holds(current)) return resume(Effect.void)
+        const look = () => {
+          if (!holds(current)) return
+          waiting.delete(look)
+          resume(Effect.void)
+        }
+        waiting.add(look)
+        return Effect.sync(() => waiting.delete(look))
+      }),
     transition: (f) =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const before = current
