@@ -1,5 +1,7 @@
 /** An Effect client for GhostDB, the distributed in-memory key/value cache. */
 
+import "./install-effect@3.js"
+
 export type { Invalidation } from "./adapters/Invalidations.js"
 export * as Invalidations from "./adapters/Invalidations.js"
 export type { NearCacheOptions, NearCacheService, NearCacheStats } from "./adapters/NearCache.js"

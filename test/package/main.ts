@@ -3,7 +3,7 @@
  * JavaScript and in TypeScript, and every command of `ghostdb` that ends by itself on nodes of each dialect; `npm run smoke`.
  */
 import { deepStrictEqual, match, ok } from "node:assert/strict"
-import { rmSync, writeFileSync } from "node:fs"
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import process from "node:process"
 import { gzipSync } from "node:zlib"
@@ -76,6 +76,25 @@ const bundles = async () => {
   ok(asTag < 45)
 }
 
+/** What Node.js says where `effect` is a version that has none of Effect 3's modules, or is not there. */
+const withoutEffect3 = async () => {
+  const effect = join(folder, "node_modules", "effect")
+  const says = async (what: RegExp) => {
+    const { stderr } = await support.run(process.execPath, ["--input-type=module", "--eval", program], folder)
+    match(stderr, what)
+  }
+  const program = `import "effect-ghostdb"`
+  const importer = "imported from .*effect-ghostdb[/\\\\]dist[/\\\\]install-effect@3\\.js"
+  renameSync(effect, `${effect}.3`)
+  await says(new RegExp(`Cannot find package 'effect' ${importer}`))
+  mkdirSync(effect)
+  const manifest = { name: "effect", version: "4.0.0", type: "module", exports: { "./*": "./dist/*.js" } }
+  writeFileSync(join(effect, "package.json"), JSON.stringify(manifest))
+  await says(new RegExp(`Cannot find module .* ${importer}`))
+  rmSync(effect, { recursive: true })
+  renameSync(`${effect}.3`, effect)
+}
+
 const programs = async () => {
   writeFileSync(join(folder, "first.js"), support.firstProgramInJavaScript())
   writeFileSync(join(folder, "typed.ts"), support.firstProgram())
@@ -119,6 +138,7 @@ try {
   await install(tarball)
   console.log("packed and installed")
   await bundles()
+  await withoutEffect3()
   await says(["--help"], 0, /serve/)
   await says(["get", "key"], 2, /^$/)
   for (const dialect of ["v1", "v2", "raft"]) {
