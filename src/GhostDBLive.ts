@@ -45,6 +45,9 @@ const watch = (nodesFile: string, poll: Schedule.Schedule<unknown>) =>
  *   Effect.provide(GhostDBLive("gdb.conf", { attemptTimeout: "300 millis" })),
  *   NodeRuntime.runMain
  * )
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export const GhostDBLive = (
   nodesFile: string,

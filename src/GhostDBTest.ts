@@ -29,6 +29,9 @@ export type { InjectOptions, NodeFault } from "./server/FaultInjection.js"
 /**
  * What a {@link TestCluster} is made of. Its `raft` nodes are the members of one simulated raft cluster. The first of them
  * leads; `getLeader` names each by the host of its own address.
+ *
+ * @category options
+ * @since 0.1.0
  */
 export interface TestClusterOptions
   extends Omit<CacheNode.CacheNodeOptions, "raftGroup" | "raftHost">,
@@ -39,7 +42,12 @@ export interface TestClusterOptions
   readonly client?: GhostDBOptions
 }
 
-/** A fault that was injected. */
+/**
+ * A fault that was injected.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface InjectedFault {
   /** Takes it back; does nothing where it is over. */
   readonly heal: Effect.Effect<void>
@@ -51,6 +59,9 @@ export interface InjectedFault {
  * Faults are injected between the clients and a node (`inject`), and between the members of a raft cluster (`cut`,
  * `partition`, `lag`). They last until they are healed, whether the node runs or not, and take their time from the Effect
  * `Clock`: with `TestClock`, a hanging node costs no waiting.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface TestClusterService {
   /** The addresses, in the order of the ring. */
@@ -335,6 +346,9 @@ const makeCluster = Effect.fnUntraced(function* (
  *   yield* cluster.inject("node-2", "hang", { command: "get" })
  *   yield* cluster.inject("node-3", { latency: "2 seconds" })
  * }).pipe(Effect.provide(TestCluster.layer({ nodes: 3 })))
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export class TestCluster extends Context.Tag("effect-ghostdb/TestCluster")<TestCluster, TestClusterService>() {
   /** A client and its nodes. Entries expire exactly, by the Effect `Clock`: `TestClock` moves them. */
@@ -349,5 +363,10 @@ export class TestCluster extends Context.Tag("effect-ghostdb/TestCluster")<TestC
   }
 }
 
-/** Three nodes in memory. {@link TestCluster} gives access to them. */
+/**
+ * Three nodes in memory. {@link TestCluster} gives access to them.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const GhostDBTest: Layer.Layer<GhostDB> = Layer.map(TestCluster.layer(), Context.omit(TestCluster))

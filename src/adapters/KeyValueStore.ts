@@ -14,7 +14,12 @@ import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import { Ttl } from "../model/Ttl.js"
 
-/** What a `KeyValueStore` on GhostDB is made of. */
+/**
+ * What a `KeyValueStore` on GhostDB is made of.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface KeyValueStoreOptions {
   /** The name of the store. Stores of one name are one, whatever processes they are in. */
   readonly prefix: string
@@ -54,6 +59,9 @@ export interface KeyValueStoreOptions {
  * })
  *
  * const layer = GhostDBKeyValueStore.layer({ prefix: "greetings" }).pipe(Layer.provide(GhostDBLive("gdb.conf")))
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = ({
   prefix,
@@ -117,7 +125,12 @@ export const make = ({
     })
   })
 
-/** {@link make} as a layer. */
+/**
+ * {@link make} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (options: KeyValueStoreOptions): Layer.Layer<KeyValueStore.KeyValueStore, never, GhostDB> =>
   Layer.effect(KeyValueStore.KeyValueStore, make(options))
 

@@ -27,7 +27,12 @@ import type { Invalidation, Invalidations } from "./Invalidations.js"
 import * as NearEntries from "./NearEntries.js"
 import * as NearMany from "./NearMany.js"
 
-/** How much a {@link NearCache} holds, and for how long. */
+/**
+ * How much a {@link NearCache} holds, and for how long.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface NearCacheOptions {
   /** The most entries that are held; one more drops the least recently used. 1 or more. */
   readonly capacity: number
@@ -48,7 +53,12 @@ export interface NearCacheOptions {
   readonly invalidations?: Invalidations | undefined
 }
 
-/** What a near cache has done. */
+/**
+ * What a near cache has done.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface NearCacheStats {
   /** Gets answered from this process. */
   readonly hits: number
@@ -58,7 +68,12 @@ export interface NearCacheStats {
   readonly size: number
 }
 
-/** The near cache itself. */
+/**
+ * The near cache itself.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface NearCacheService {
   /** Since the layer was built. */
   readonly stats: Effect.Effect<NearCacheStats>
@@ -84,6 +99,9 @@ export interface NearCacheService {
  * import { GhostDBLive, NearCache } from "effect-ghostdb"
  *
  * const layer = NearCache.layer({ capacity: 10_000, ttl: 2 }).pipe(Layer.provide(GhostDBLive("gdb.conf")))
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export class NearCache extends Context.Tag("effect-ghostdb/NearCache")<NearCache, NearCacheService>() {
   /** Options that cannot be used are a defect. */

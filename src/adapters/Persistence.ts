@@ -12,7 +12,12 @@ import { GhostDB } from "../GhostDB.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { StoreResult } from "../model/GhostDBService.js"
 
-/** What a persistence on GhostDB is made of. */
+/**
+ * What a persistence on GhostDB is made of.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface PersistenceOptions {
   /** Tells apart stores of one `storeId`. Default: nothing. */
   readonly prefix?: string | undefined
@@ -31,6 +36,9 @@ export interface PersistenceOptions {
  * A value is stored as `{ "generation", "value", "expiresAt" }`, under keys that no other store has. It counts while its
  * generation is that of the store's stamp, which `clear` renews; so every command asks the node of that stamp as well, and
  * a `set` during a `clear` is lost with it.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = ({
   prefix = ""
@@ -66,11 +74,19 @@ export const make = ({
  * const layer: Layer.Layer<Persistence.BackingPersistence, unknown> = GhostDBPersistence.layer().pipe(
  *   Layer.provide(GhostDBLive("gdb.conf"))
  * )
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.BackingPersistence, never, GhostDB> =>
   Layer.effect(Persistence.BackingPersistence, make(options))
 
-/** What `PersistedCache` and `RequestResolver.persisted` need, on {@link layer}. */
+/**
+ * What `PersistedCache` and `RequestResolver.persisted` need, on {@link layer}.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layerResult = (options?: PersistenceOptions): Layer.Layer<Persistence.ResultPersistence, never, GhostDB> =>
   Layer.provide(Persistence.layerResult, layer(options))
 

@@ -23,7 +23,12 @@ import { GhostDB } from "../GhostDB.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import { Ttl } from "../model/Ttl.js"
 
-/** Where the successes of requests are kept. */
+/**
+ * Where the successes of requests are kept.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface CachedOptions<
   Req extends Request.Request<unknown, unknown>,
   E extends ParseError,
@@ -61,6 +66,9 @@ export interface CachedOptions<
  * const nameOf = (id: number) => Effect.request(new NameOf({ id }), resolver)
  *
  * const program = Effect.forEach([1, 2, 3, 2, 1], nameOf, { batching: true })
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const cached = <
   Req extends Request.Request<unknown, unknown>,

@@ -12,6 +12,9 @@ import * as Stream from "effect/Stream"
  * - `Refreshed` and `RefreshFailed`: the end of a refresh in the background.
  * - `TimedOut`: a caller stopped waiting for the effect, by `timeout`.
  * - `Outage`: no node served a command, and it went on without the cache.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface CacheEvent {
   readonly type:

@@ -2,6 +2,9 @@ import * as Schema from "effect/Schema"
 
 /**
  * The effect of a `getOrElse` has not ended within `timeout.hard`. It goes on in the background, and its value is stored.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class LoadTimeout extends Schema.TaggedError<LoadTimeout>("effect-ghostdb/LoadTimeout")("LoadTimeout", {
   /** With the store's prefix. */

@@ -23,7 +23,12 @@ import * as Intent from "./Intent.js"
 import * as PerClient from "./PerClient.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 
-/** How processes take turns on a key. */
+/**
+ * How processes take turns on a key.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface LockOptions {
   /** After how long a holder counts as dead: longer than the effect should ever take. Default 10 seconds. */
   readonly lease?: DurationLike | undefined

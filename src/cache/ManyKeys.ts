@@ -10,7 +10,12 @@ import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDB
 import type { Json, Storable } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
 
-/** What came of one key. */
+/**
+ * What came of one key.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type KeyResult<A> = Either.Either<A, NoMoreServers | KeyError>
 
 /** What is stored under one key. That the value is JSON has been checked. */

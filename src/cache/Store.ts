@@ -43,6 +43,9 @@ import * as TypedMany from "./TypedMany.js"
 /**
  * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs, and `G` what the
  * store's options add to the errors of `getOrElse`. Where a method fails with `KeyError`, its key has the store's prefix.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface StoreOf<
   Self,

@@ -8,16 +8,34 @@ import type { LockOptions } from "./Lock.js"
 
 /**
  * Who decides that an entry has expired: the server, late and with every read anew, or the `Clock`, to the millisecond.
+ *
+ * @category options
+ * @since 0.1.0
  */
 export type Expiry = "server" | "exact"
 
-/** What becomes of a stored value that does not decode. */
+/**
+ * What becomes of a stored value that does not decode.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export type OnDecodeError = "fail" | "miss"
 
-/** What becomes of a lookup when no node serves it. */
+/**
+ * What becomes of a lookup when no node serves it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export type OnOutage = "run" | "fail"
 
-/** For how long callers wait for the effect. */
+/**
+ * For how long callers wait for the effect.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface TimeoutOptions<H extends DurationLike | undefined = DurationLike | undefined> {
   /**
    * A caller with a stale value (`staleFor`) waits this long for a new one, and then has the stale one, while the effect
@@ -31,7 +49,12 @@ export interface TimeoutOptions<H extends DurationLike | undefined = DurationLik
   readonly hard?: H
 }
 
-/** What is remembered of the effect's failures. */
+/**
+ * What is remembered of the effect's failures.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface FailureOptions<F, FI, FR> {
   /** Failures that this schema accepts are remembered, others are not. */
   readonly schema: Schema.Schema<F, FI, FR> & JsonEncoded<FI>
@@ -39,7 +62,12 @@ export interface FailureOptions<F, FI, FR> {
   readonly ttl: Ttl
 }
 
-/** How values stay fresh, in stores of either expiry: options of a store, and of each call. */
+/**
+ * How values stay fresh, in stores of either expiry: options of a store, and of each call.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface FreshnessOptions<
   A,
   D extends OnDecodeError | undefined = OnDecodeError,
@@ -76,7 +104,12 @@ export interface FreshnessOptions<
   readonly onOutage?: O
 }
 
-/** What only a store with exact expiry can do: a server that expires late, and anew after each read, would never end. */
+/**
+ * What only a store with exact expiry can do: a server that expires late, and anew after each read, would never end.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface ExactFreshnessOptions<A, F, FI, FR> {
   /**
    * For how long a value that has expired is served at once, while it is refreshed in the background, once at a time.
@@ -99,17 +132,32 @@ export interface ExactFreshnessOptions<A, F, FI, FR> {
   readonly tags?: ReadonlyArray<string> | ((value: A) => ReadonlyArray<string>) | undefined
 }
 
-/** The type of an option that a store without exact expiry does not have. */
+/**
+ * The type of an option that a store without exact expiry does not have.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export interface NeedsExactExpiry {
   readonly 'needs a store with expiry: "exact"': never
 }
 
-/** The options that a store of one expiry has besides {@link FreshnessOptions}. */
+/**
+ * The options that a store of one expiry has besides {@link FreshnessOptions}.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export type OptionsByExpiry<A, X extends Expiry, F, FI, FR> = [X] extends ["exact"]
   ? ExactFreshnessOptions<A, F, FI, FR>
   : { readonly [K in keyof ExactFreshnessOptions<A, F, FI, FR>]?: NeedsExactExpiry | undefined }
 
-/** How a `Store` keeps its values. */
+/**
+ * How a `Store` keeps its values.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export type StoreOptions<
   A = unknown,
   D extends OnDecodeError = OnDecodeError,
@@ -121,7 +169,12 @@ export type StoreOptions<
   FR = never
 > = StoreKeyOptions<X> & FreshnessOptions<A, D, O, H> & OptionsByExpiry<A, X, F, FI, FR>
 
-/** Where a store keeps its values, and how they are written. */
+/**
+ * Where a store keeps its values, and how they are written.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface StoreKeyOptions<X extends Expiry> {
   /** Put in front of each key. Default: nothing. */
   readonly prefix?: string | undefined
@@ -142,27 +195,62 @@ export interface StoreKeyOptions<X extends Expiry> {
   readonly clearable?: boolean | undefined
 }
 
-/** The errors of decoding that remain. */
+/**
+ * The errors of decoding that remain.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export type DecodeError<D extends OnDecodeError> = D extends "miss" ? never : ParseError
 
-/** The errors of decoding that remain in a call that may say otherwise than its store, whose error is `E`. */
+/**
+ * The errors of decoding that remain in a call that may say otherwise than its store, whose error is `E`.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export type CallDecodeError<E, D extends OnDecodeError | undefined> = D extends OnDecodeError ? DecodeError<D> : E
 
-/** The errors of outages that remain. */
+/**
+ * The errors of outages that remain.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export type OutageError<O extends OnOutage | undefined> = O extends "fail" ? NoMoreServers : never
 
-/** The error of a hard timeout, where there is one. */
+/**
+ * The error of a hard timeout, where there is one.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export type TimeoutError<H extends DurationLike | undefined> = [H] extends [undefined] ? never : LoadTimeout
 
-/** Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold. */
+/**
+ * Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export type JsonEncoded<I> = [I] extends [ToJson<I>] ? unknown : NotJsonEncoded<I>
 
-/** The type of a schema whose encoded side JSON cannot hold. */
+/**
+ * The type of a schema whose encoded side JSON cannot hold.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export interface NotJsonEncoded<I> {
   readonly "the encoded side of the schema must be JSON": ToJson<I>
 }
 
-/** How one `Store.getOrElse` goes: what is not said here is as the store has it. */
+/**
+ * How one `Store.getOrElse` goes: what is not said here is as the store has it.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export type GetOrElseOptions<
   A,
   X extends Expiry,
@@ -174,7 +262,12 @@ export type GetOrElseOptions<
   FR = never
 > = FreshnessOptions<A, D, O, H> & OptionsByExpiry<A, X, F, FI, FR>
 
-/** How `GhostDB.cached` keeps one value, and how its lookup goes. */
+/**
+ * How `GhostDB.cached` keeps one value, and how its lookup goes.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export type CachedOptions<
   A,
   I,

@@ -23,7 +23,12 @@ import { Transport } from "../transport/Transport.js"
 import type { Environment } from "./Command.js"
 import { manyKeys, service } from "./Commands.js"
 
-/** {@link GhostDBConfig.GhostDBOptions} and the nodes. */
+/**
+ * {@link GhostDBConfig.GhostDBOptions} and the nodes.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
   /** Addresses as a nodes file holds them. The ring hashes them as they are written. */
   readonly nodes: ReadonlyArray<string>
@@ -34,6 +39,9 @@ export interface ClientOptions extends GhostDBConfig.GhostDBOptions {
 /**
  * A client of the nodes given, over the `Transport` that is provided. Fails when an address is malformed or none is given.
  * Options that cannot be used are a defect.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: ClientOptions): Effect.Effect<GhostDBService, NodesFileError, Transport | Scope.Scope> =>
   Effect.flatMap(GhostDBConfig.resolveOrDie(options), (settings) => start(options, settings))
@@ -94,11 +102,21 @@ const validChanges = (changes: Stream.Stream<ReadonlyArray<string>>): Stream.Str
     Stream.filterMap((nodes) => nodes)
   )
 
-/** {@link make} as a layer. */
+/**
+ * {@link make} as a layer.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer = (options: ClientOptions): Layer.Layer<GhostDB, NodesFileError, Transport> =>
   Layer.scoped(tag, make(options))
 
-/** {@link layer} with options from the configuration. Options that cannot be used are a `ConfigError`. */
+/**
+ * {@link layer} with options from the configuration. Options that cannot be used are a `ConfigError`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layerConfig = (
   options: Config.Config.Wrap<ClientOptions>
 ): Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError, Transport> =>

@@ -30,7 +30,12 @@ export type { MonitorEvent, MonitorState, NodeView, RoundTrip, Totals } from "./
 export { placement, quantile, roundTripSummary, totals } from "./MonitorState.js"
 export * as Rates from "./Rates.js"
 
-/** Which nodes a {@link Monitor} watches, and how. */
+/**
+ * Which nodes a {@link Monitor} watches, and how.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface MonitorOptions extends Probe.ProbeOptions {
   /** Addresses as a nodes file holds them. */
   readonly nodes: ReadonlyArray<string>
@@ -42,14 +47,24 @@ export interface MonitorOptions extends Probe.ProbeOptions {
   readonly metrics?: boolean | undefined
 }
 
-/** A cluster that is watched. */
+/**
+ * A cluster that is watched.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Monitor {
   readonly state: Effect.Effect<MonitorState.MonitorState>
   /** The state as it is, then the latest one each time that it has changed: a slow consumer misses those between. */
   readonly changes: Stream.Stream<MonitorState.MonitorState>
 }
 
-/** Watches until the scope closes. Options that cannot be used are a defect. */
+/**
+ * Watches until the scope closes. Options that cannot be used are a defect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = Effect.fnUntraced(function* ({
   changes = Stream.empty,
   interval: between = "1 second",

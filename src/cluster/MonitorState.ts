@@ -6,7 +6,12 @@ import type { SnitchMetrics, WatchdogMetrics } from "../model/Metrics.js"
 import type { Placement } from "../model/Topology.js"
 import * as Rates from "./Rates.js"
 
-/** One ping. */
+/**
+ * One ping.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface RoundTrip {
   /** Epoch milliseconds. */
   readonly at: number
@@ -14,7 +19,12 @@ export interface RoundTrip {
   readonly millis: number
 }
 
-/** A node as the monitor last saw it. */
+/**
+ * A node as the monitor last saw it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface NodeView {
   /** The address as the nodes file writes it. */
   readonly node: string
@@ -42,7 +52,12 @@ export interface NodeView {
   readonly rowsDue: number
 }
 
-/** Something that happened to a node. */
+/**
+ * Something that happened to a node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface MonitorEvent {
   /** Epoch milliseconds. */
   readonly at: number
@@ -52,7 +67,12 @@ export interface MonitorEvent {
   readonly detail: string
 }
 
-/** The whole cluster at one moment of the past. */
+/**
+ * The whole cluster at one moment of the past.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Totals {
   /** Epoch milliseconds. */
   readonly at: number
@@ -65,7 +85,12 @@ export interface Totals {
   readonly requests: number
 }
 
-/** What a monitor knows. */
+/**
+ * What a monitor knows.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface MonitorState {
   /** Every node by its address, in the order of the nodes file. */
   readonly nodes: ReadonlyMap<string, NodeView>
@@ -219,7 +244,12 @@ export const rowsRead = (
 export const wantsRows = (self: MonitorState, node: string, now: number): boolean =>
   (self.nodes.get(node)?.rowsDue ?? Number.POSITIVE_INFINITY) <= now
 
-/** How keys find their nodes, by the dialects of the live nodes. */
+/**
+ * How keys find their nodes, by the dialects of the live nodes.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const placement = ({ nodes }: MonitorState): Placement => {
   const dialects = [...nodes.values()].flatMap(({ dialect, status }) =>
     status === "live" ? Option.toArray(dialect) : []
@@ -231,7 +261,12 @@ export const placement = ({ nodes }: MonitorState): Placement => {
 const sum = (values: ReadonlyArray<number>): number =>
   values.length === 0 ? Number.NaN : values.reduce((a, b) => a + b, 0)
 
-/** The whole cluster now. In a raft cluster all members hold the same entries: they count once. */
+/**
+ * The whole cluster now. In a raft cluster all members hold the same entries: they count once.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const totals = (self: MonitorState, now: number): Totals => {
   const views = [...self.nodes.values()]
   const live = views.filter(({ status }) => status === "live")
@@ -257,13 +292,23 @@ export const ticked = (self: MonitorState, now: number): MonitorState => ({
   totals: keep(self.totals, totals(self, now), history)
 })
 
-/** A quantile from 0 to 1 by nearest rank, of the values that are known; `NaN` of none. */
+/**
+ * A quantile from 0 to 1 by nearest rank, of the values that are known; `NaN` of none.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const quantile = (values: ReadonlyArray<number>, q: number): number => {
   const sorted = values.filter((value) => !Number.isNaN(value)).sort((a, b) => a - b)
   return sorted[Math.max(Math.ceil(q * sorted.length) - 1, 0)] ?? Number.NaN
 }
 
-/** The least, the median and the 99th percentile of a node's last round trips, in milliseconds; `NaN` where it has none. */
+/**
+ * The least, the median and the 99th percentile of a node's last round trips, in milliseconds; `NaN` where it has none.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const roundTripSummary = ({
   roundTrips
 }: NodeView): { readonly min: number; readonly median: number; readonly p99: number } => {

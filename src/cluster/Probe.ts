@@ -19,21 +19,36 @@ import type * as Protocol from "../protocol/Protocol.js"
 import { Transport } from "../transport/Transport.js"
 import { request } from "./request.js"
 
-/** How a {@link Probe} connects. Each default is the one of `GhostDBOptions`. */
+/**
+ * How a {@link Probe} connects. Each default is the one of `GhostDBOptions`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface ProbeOptions
   extends Pick<GhostDBConfig.GhostDBOptions, "port" | "protocol" | "headers" | "tls" | "maxReplyBytes"> {
   /** How long one question may take, connecting included. Default 1 second. */
   readonly timeout?: DurationLike | undefined
 }
 
-/** A node's answer to a ping. */
+/**
+ * A node's answer to a ping.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Pong {
   readonly dialect: Dialect
   /** How long the answer took, in milliseconds; with the first ping of a node, connecting included. */
   readonly millis: number
 }
 
-/** Questions to single nodes. Each fails within the timeout with the reason why the node did not answer. */
+/**
+ * Questions to single nodes. Each fails within the timeout with the reason why the node did not answer.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Probe {
   readonly ping: (node: string) => Effect.Effect<Pong, Fault>
   /** How many entries the node holds; none in a dialect without that command. Of raft members only the leader answers. */
@@ -48,7 +63,12 @@ export interface Probe {
   readonly release: (node: string) => Effect.Effect<void>
 }
 
-/** A probe over the `Transport` that is provided; its connections close with the scope. Unusable options are a defect. */
+/**
+ * A probe over the `Transport` that is provided; its connections close with the scope. Unusable options are a defect.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const make = Effect.fnUntraced(function* ({
   timeout,
   ...options

@@ -2,7 +2,12 @@ import * as Either from "effect/Either"
 import { NodesFileError } from "../model/GhostDBError.js"
 import { addressProblem } from "../model/NodeAddress.js"
 
-/** A line that was left out of the list, and why. */
+/**
+ * A line that was left out of the list, and why.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Warning {
   /** The line's number, from 1. */
   readonly line: number
@@ -10,7 +15,12 @@ export interface Warning {
   readonly reason: string
 }
 
-/** What a nodes file holds: at least one address, in the order of the file, no address twice. */
+/**
+ * What a nodes file holds: at least one address, in the order of the file, no address twice.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Parsed {
   readonly nodes: ReadonlyArray<string>
   readonly warnings: ReadonlyArray<Warning>
@@ -52,6 +62,9 @@ const collect = (file: string, entries: ReadonlyArray<Entry>): Either.Either<Par
  * warning. Any other line is an error, and so is a content without an address.
  *
  * `file` names the file in errors. They hold at most the first 200 characters of a line.
+ *
+ * @category reading
+ * @since 0.1.0
  */
 export const parse = (file: string, content: string): Either.Either<Parsed, NodesFileError> =>
   collect(
@@ -66,6 +79,9 @@ export const parse = (file: string, content: string): Either.Either<Parsed, Node
 /**
  * Checks a list of addresses as {@link parse} does the lines of a file, but without comments and empty entries. In the
  * errors, `line` is the place in the list, from 1.
+ *
+ * @category reading
+ * @since 0.1.0
  */
 export const validate = (addresses: Iterable<string>, name = "nodes"): Either.Either<Parsed, NodesFileError> =>
   collect(

@@ -17,14 +17,24 @@ const readContent = (fs: FileSystem.FileSystem, file: string): Effect.Effect<str
     (error) => new NodesFileError({ file, reason: `cannot be read: ${error.description ?? error.message}` })
   )
 
-/** Reads the nodes file at a path once. What the parser warns of is logged. */
+/**
+ * Reads the nodes file at a path once. What the parser warns of is logged.
+ *
+ * @category reading
+ * @since 0.1.0
+ */
 export const readFile = (file: string): Effect.Effect<Parsed, NodesFileError, FileSystem.FileSystem> =>
   FileSystem.FileSystem.pipe(
     Effect.flatMap((fs) => readContent(fs, file)),
     Effect.flatMap((content) => load(file, content))
   )
 
-/** Options of {@link watchFile}. */
+/**
+ * Options of {@link watchFile}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface WatchFileOptions extends RemovalOptions {
   /** How long after an event the file is read. However many events come, it is not read more often. Default 100 ms. */
   readonly debounce?: DurationLike | undefined
@@ -60,6 +70,9 @@ const eventsIn = (
  * It is the directory that is watched, and that of the file behind a symbolic link, so that editors that replace the
  * file, `mv`, and Kubernetes' ConfigMaps are seen. A file that is replaced by `rename` is never seen half written; of one
  * that is written in place, no node goes that is there again within 2 seconds.
+ *
+ * @category reading
+ * @since 0.1.0
  */
 export const watchFile = Effect.fnUntraced(function* (
   file: string,

@@ -15,7 +15,12 @@ import { NodesFileError } from "../model/GhostDBError.js"
 import { DurationLike } from "../model/Ttl.js"
 import { defaultPoll, isUrl, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
-/** Options of {@link watchUrl}. */
+/**
+ * Options of {@link watchUrl}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface WatchUrlOptions extends RemovalOptions {
   /** When the URL is asked again. Default every 30 s. */
   readonly poll?: Schedule.Schedule<unknown> | undefined
@@ -30,7 +35,12 @@ const hiddenUrl = "nodes URL"
 
 const withoutSecrets = (url: URL): string => url.origin + url.pathname
 
-/** The source of a nodes file as it may be shown: a URL without credentials and query, which may be secret; a path as it is. */
+/**
+ * The source of a nodes file as it may be shown: a URL without credentials and query, which may be secret; a path as it is.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const redact = (source: string): string => {
   if (!isUrl(source)) return source
   return URL.canParse(source) ? withoutSecrets(new URL(source)) : hiddenUrl
@@ -129,6 +139,9 @@ const fetchUrl = (
  *
  * The reply is HTTP 200 with at most 1 MiB of text; its ETag is sent back with the next request, and 304 means no
  * change. Credentials in the URL are sent as HTTP basic authentication. They and the query are not in errors, logs or spans.
+ *
+ * @category reading
+ * @since 0.1.0
  */
 export const watchUrl = Effect.fnUntraced(function* (
   url: string,

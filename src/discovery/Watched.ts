@@ -12,10 +12,20 @@ import { DurationLike } from "../model/Ttl.js"
 import { type Parsed, parse, shorten } from "./Parse.js"
 import * as Removals from "./Removals.js"
 
-/** Whether the source of a nodes file is a URL for `watchUrl`, and not a path for `watchFile`. */
+/**
+ * Whether the source of a nodes file is a URL for `watchUrl`, and not a path for `watchFile`.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const isUrl = (source: string): boolean => /^https?:\/\//i.test(source)
 
-/** The nodes of a source as they are, and as they change. */
+/**
+ * The nodes of a source as they are, and as they change.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Watched {
   /** The addresses at the time of the call, in the order of the file. */
   readonly nodes: ReadonlyArray<string>

@@ -1,6 +1,11 @@
 import type { Json } from "./Json.js"
 
-/** A whole HTTP reply, as far as the protocol looks at it. */
+/**
+ * A whole HTTP reply, as far as the protocol looks at it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Reply {
   /** The HTTP status code. */
   readonly status: number
@@ -10,6 +15,9 @@ export interface Reply {
 /**
  * A JSON document: a long one as UTF-8. Strings of many commands under way would be copied by one garbage collection after
  * another; bytes lie outside its heap.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type JsonText = string | Uint8Array
 
@@ -17,13 +25,26 @@ export type JsonText = string | Uint8Array
  * The body of a request, or a function that makes it when the request can be written, so that a request that waits holds
  * no encoded copy of its value. Undefined withholds the request: it is not sent, and its reply is {@link withheld}. What
  * the function throws is a defect of the command.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Body = JsonText | (() => JsonText | undefined)
 
-/** Makes the body. */
+/**
+ * Makes the body.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const textOf = (body: Body): JsonText | undefined => (typeof body === "function" ? body() : body)
 
-/** The reply to a request that its {@link Body} withheld. Compared by identity. */
+/**
+ * The reply to a request that its {@link Body} withheld. Compared by identity.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const withheld: Reply = { status: 0, body: "" }
 
 /** From this length on, bytes cost less than the string does. */

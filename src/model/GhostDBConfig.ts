@@ -10,7 +10,12 @@ import { Dialect } from "./Dialect.js"
 import type { NodeFailure } from "./GhostDBError.js"
 import { DurationLike } from "./Ttl.js"
 
-/** How connections are encrypted where `protocol` is `"https"`. PEM texts, not file names. */
+/**
+ * How connections are encrypted where `protocol` is `"https"`. PEM texts, not file names.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface TlsOptions {
   /** Certificate authorities to trust instead of the system's. */
   readonly ca?: string | ReadonlyArray<string>
@@ -24,7 +29,12 @@ export interface TlsOptions {
   readonly rejectUnauthorized?: boolean
 }
 
-/** What can be set, all of it optional. Sizes are bytes; a duration is a `Duration` or its text, as `"5 seconds"`. */
+/**
+ * What can be set, all of it optional. Sizes are bytes; a duration is a `Duration` or its text, as `"5 seconds"`.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface GhostDBOptions {
   /** The port of nodes whose address names none. Default 7991. */
   readonly port?: number
@@ -119,7 +129,12 @@ export interface GhostDBOptions {
   readonly failOpen?: boolean
 }
 
-/** {@link GhostDBOptions} with every default filled in and durations in milliseconds. */
+/**
+ * {@link GhostDBOptions} with every default filled in and durations in milliseconds.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Settings {
   readonly port: number
   readonly protocol: "http" | "https"
@@ -148,7 +163,12 @@ export interface Settings {
   readonly failOpen: boolean
 }
 
-/** The defaults. */
+/**
+ * The defaults.
+ *
+ * @category constants
+ * @since 0.1.0
+ */
 export const defaults: Settings = {
   port: 7991,
   protocol: "http",
@@ -223,7 +243,12 @@ const schedules = ["retry", "revive", "election"] as const
 const millis = (input: DurationLike | undefined, otherwise: number): number =>
   input === undefined ? otherwise : Option.getOrElse(DurationLike.parse(input), () => Number.NaN)
 
-/** Fills in the defaults; `Left` says in one line which option cannot be used and why. */
+/**
+ * Fills in the defaults; `Left` says in one line which option cannot be used and why.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const resolve = (options: GhostDBOptions): Either.Either<Settings, string> => {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const settings: Settings = {
@@ -266,6 +291,11 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
   return Either.right(settings)
 }
 
-/** {@link resolve}, where options that cannot be used are a defect. */
+/**
+ * {@link resolve}, where options that cannot be used are a defect.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const resolveOrDie = (options: GhostDBOptions): Effect.Effect<Settings> =>
   Effect.orDieWith(resolve(options), (problem) => new Cause.IllegalArgumentException(problem))

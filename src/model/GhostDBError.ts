@@ -19,6 +19,9 @@ import * as Schema from "effect/Schema"
  * - `Overloaded`: this client could not send in time: it is out of file descriptors, or its event loop was blocked.
  *
  * The last three say nothing against the node, and are not held against it.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export const FailureReason = Schema.Literal(
   "Refused",
@@ -35,12 +38,20 @@ export const FailureReason = Schema.Literal(
   "Overloaded"
 )
 
-/** @see the constant of the same name */
+/**
+ * @see the constant of the same name
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type FailureReason = typeof FailureReason.Type
 
 /**
  * What one node did wrong: its address as the nodes file writes it, the reason, and a few plain words. Never holds a
  * value, a header or any other part of a request or reply.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export const NodeFailure = Schema.Struct({
   node: Schema.String,
@@ -48,16 +59,29 @@ export const NodeFailure = Schema.Struct({
   detail: Schema.String
 })
 
-/** @see the constant of the same name */
+/**
+ * @see the constant of the same name
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export interface NodeFailure extends Schema.Schema.Type<typeof NodeFailure> {}
 
-/** A {@link NodeFailure} where the node is known from the context: what a `Transport` fails with. */
+/**
+ * A {@link NodeFailure} where the node is known from the context: what a `Transport` fails with.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export type Fault = Omit<NodeFailure, "node">
 
 /**
  * No node served the command. `failures` has an entry for each node tried, in the order of the attempts; it is empty
  * where the command's deadline passed before any was. The message tells a client that could not send from nodes that did
  * not answer.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class NoMoreServers extends Schema.TaggedError<NoMoreServers>("effect-ghostdb/NoMoreServers")("NoMoreServers", {
   failures: Schema.Array(NodeFailure)
@@ -81,6 +105,9 @@ export class NoMoreServers extends Schema.TaggedError<NoMoreServers>("effect-gho
  * - `NotAString`: only reachable from untyped code.
  * - `NotWellFormed`: holds a lone surrogate. It has no UTF-8 form, so that two such keys would be one on the server.
  * - `Empty`: the empty string, which v1 servers refuse. It is a key like any other on later servers.
+ *
+ * @category errors
+ * @since 0.1.0
  */
 export class KeyError extends Schema.TaggedError<KeyError>("effect-ghostdb/KeyError")("KeyError", {
   key: Schema.Unknown,
@@ -98,7 +125,12 @@ export class KeyError extends Schema.TaggedError<KeyError>("effect-ghostdb/KeyEr
   }
 }
 
-/** The nodes file cannot be used: it cannot be read, one of its lines is no node address, or it names no node. */
+/**
+ * The nodes file cannot be used: it cannot be read, one of its lines is no node address, or it names no node.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class NodesFileError extends Schema.TaggedError<NodesFileError>("effect-ghostdb/NodesFileError")(
   "NodesFileError",
   {

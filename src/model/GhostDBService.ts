@@ -7,16 +7,36 @@ import type { Metrics, SnitchMetrics, WatchdogMetrics } from "./Metrics.js"
 import type { Topology } from "./Topology.js"
 import type { Ttl } from "./Ttl.js"
 
-/** The answer to a `put` or an `add`. */
+/**
+ * The answer to a `put` or an `add`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type StoreResult = "STORED" | "NOT_STORED"
 
-/** The answer to a `delete`. */
+/**
+ * The answer to a `delete`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type DeleteResult = "REMOVED" | "NOT_FOUND"
 
-/** The answer to a `flush`: `ERR_FLUSH` when any node was not emptied. */
+/**
+ * The answer to a `flush`: `ERR_FLUSH` when any node was not emptied.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type FlushResult = "FLUSHED" | "ERR_FLUSH"
 
-/** The commands on one key: what a decorator of the service usually changes. */
+/**
+ * The commands on one key: what a decorator of the service usually changes.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface DataCommands {
   /** The value of a key, none on a miss. A stored `null` is `Option.some(null)`. */
   readonly get: (key: string) => Effect.Effect<Option.Option<Json>, NoMoreServers | KeyError>
@@ -41,7 +61,12 @@ export interface DataCommands {
   readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError>
 }
 
-/** The commands. Each ends within `deadline`, and none fails because one node is down. */
+/**
+ * The commands. Each ends within `deadline`, and none fails because one node is down.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface GhostDBService extends DataCommands {
   /**
    * Empties every live node, for all its clients; a raft cluster through its leader. `ERR_FLUSH` when any of them did not

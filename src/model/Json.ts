@@ -1,18 +1,29 @@
 /** What JSON can hold, as a type that the compiler checks and keeps readable. */
 
-/** What JSON can hold, as it is read back. */
+/**
+ * What JSON can hold, as it is read back.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Json = null | string | number | boolean | ReadonlyArray<Json> | { readonly [key: string]: Json }
 
 /**
  * The type of the argument that takes a value of type `A` to be stored: `A` itself where JSON can hold it, interfaces
  * included, which have no index signature and are no {@link Json} for that. Otherwise a type that `A` is not assignable to,
  * and that says why.
+ *
+ * @category types
+ * @since 0.1.0
  */
 export type Storable<A> = [A] extends [Json | ToJson<A>] ? A : Json | ToJson<A>
 
 /**
  * `A`, with the type of a message in the place of each member that JSON cannot hold. Optional members are left out when
  * absent or undefined, and members under a symbol always, as by `JSON.stringify`.
+ *
+ * @category types
+ * @since 0.1.0
  */
 export type ToJson<A> = [A] extends [Json]
   ? A
@@ -50,7 +61,12 @@ type IsOptional<A, K extends keyof A> =
 
 type AnyFunction = ((...args: never) => unknown) | (abstract new (...args: never) => unknown)
 
-/** The type of a value that JSON cannot hold: `undefined`, functions, bigints, symbols. */
+/**
+ * The type of a value that JSON cannot hold: `undefined`, functions, bigints, symbols.
+ *
+ * @category types
+ * @since 0.1.0
+ */
 export interface NotJson {
   readonly "JSON cannot hold undefined, functions, bigints or symbols": never
 }

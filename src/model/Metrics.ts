@@ -6,6 +6,9 @@ const Count = Schema.optionalWith(Schema.Number, { default: () => 0, nullable: t
 /**
  * System metrics of a node at the end of an interval: the Go runtime's `MemStats`, sizes in bytes. A field that the server
  * leaves out is 0, a missing `Timestamp` the empty string.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export class SnitchMetrics extends Schema.Class<SnitchMetrics>("effect-ghostdb/SnitchMetrics")({
   /** When the row was recorded, as the server writes it: RFC 3339 from v2 servers. */
@@ -52,7 +55,12 @@ export class SnitchMetrics extends Schema.Class<SnitchMetrics>("effect-ghostdb/S
   NumGoroutine: Count
 }) {}
 
-/** Application metrics of a node at the end of an interval: what it was asked, and what came of it, since its start. */
+/**
+ * Application metrics of a node at the end of an interval: what it was asked, and what came of it, since its start.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export class WatchdogMetrics extends Schema.Class<WatchdogMetrics>("effect-ghostdb/WatchdogMetrics")({
   /** When the row was recorded, as the server writes it: RFC 3339 from v2 servers. */
   Timestamp: Schema.optionalWith(Schema.String, { default: () => "", nullable: true }),
@@ -79,7 +87,12 @@ export class WatchdogMetrics extends Schema.Class<WatchdogMetrics>("effect-ghost
   ErrFlush: Count
 }) {}
 
-/** Metrics of the nodes that answered, in the order of the nodes file. */
+/**
+ * Metrics of the nodes that answered, in the order of the nodes file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Metrics<Row> {
   readonly metrics: ReadonlyArray<{
     readonly node: string

@@ -1,4 +1,9 @@
-/** Where to connect to. `host` has no brackets. */
+/**
+ * Where to connect to. `host` has no brackets.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Endpoint {
   readonly host: string
   readonly port: number
@@ -66,6 +71,9 @@ export const addressProblem = (address: string): string | undefined => {
 /**
  * The host and the port of an address, `defaultPort` where the address has none. The address must be one that
  * {@link parse} or {@link validate} let pass.
+ *
+ * @category reading
+ * @since 0.1.0
  */
 export const parseAddress = (address: string, defaultPort: number): Endpoint => {
   const colon = address.lastIndexOf(":")

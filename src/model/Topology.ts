@@ -3,7 +3,12 @@ import type * as Option from "effect/Option"
 import type { Dialect } from "./Dialect.js"
 import type { NodeFailure } from "./GhostDBError.js"
 
-/** A node that takes keys. */
+/**
+ * A node that takes keys.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface LiveNode {
   /** The address as the nodes file writes it. */
   readonly node: string
@@ -12,7 +17,12 @@ export interface LiveNode {
   readonly since: DateTime.Utc
 }
 
-/** A node whose keys go to the next live one. */
+/**
+ * A node whose keys go to the next live one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface DeadNode {
   /** The address as the nodes file writes it. */
   readonly node: string
@@ -28,10 +38,18 @@ export interface DeadNode {
  * - `replicated`: the members of a raft cluster. Each key is on every node; the leader takes the writes.
  * - `mixed`: both at once, as in the middle of an upgrade. The ring decides key by key: a key whose owner is a raft member
  *   is the raft cluster's, any other is its owner's alone. No key is ever looked for in both places.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Placement = "ring" | "replicated" | "mixed"
 
-/** The cluster as the client sees it. Both lists are in the order of the nodes file. */
+/**
+ * The cluster as the client sees it. Both lists are in the order of the nodes file.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Topology {
   readonly live: ReadonlyArray<LiveNode>
   readonly dead: ReadonlyArray<DeadNode>

@@ -3,10 +3,20 @@ import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 
-/** A duration as text: `"5 minutes"`, `"300 millis"`. */
+/**
+ * A duration as text: `"5 minutes"`, `"300 millis"`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type DurationText = Extract<Duration.DurationInput, string>
 
-/** How options take a duration: never as a bare number, whose unit would be a guess. */
+/**
+ * How options take a duration: never as a bare number, whose unit would be a guess.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type DurationLike = Duration.Duration | DurationText
 
 /** Milliseconds, `Infinity` for an infinite duration; none for what is no {@link DurationLike}. */
@@ -30,6 +40,9 @@ export const DurationLike = { parse, toMillis: durationMillis } as const
  *
  * Servers expire late: an entry goes when a crawler passes after its time, by default every 300 seconds, and each read
  * starts its time anew.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type Ttl = number | DurationLike
 

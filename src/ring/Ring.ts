@@ -13,13 +13,28 @@ import * as Option from "effect/Option"
 import * as Pipeable from "effect/Pipeable"
 import { crc32 } from "./crc32.js"
 
-/** Marks a {@link Ring}. */
+/**
+ * Marks a {@link Ring}.
+ *
+ * @category symbols
+ * @since 0.1.0
+ */
 export const TypeId: unique symbol = Symbol.for("effect-ghostdb/Ring")
 
-/** @see the constant of the same name */
+/**
+ * @see the constant of the same name
+ *
+ * @category symbols
+ * @since 0.1.0
+ */
 export type TypeId = typeof TypeId
 
-/** A ring of nodes, made by {@link make}. */
+/**
+ * A ring of nodes, made by {@link make}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Ring extends Pipeable.Pipeable {
   readonly [TypeId]: TypeId
   /** The points of each node. */
@@ -76,6 +91,9 @@ const locate = (points: Float64Array, key: string): number => {
  * A ring of these nodes, each with `replicas` points (default 1). A node given twice counts once, at its first place.
  *
  * Throws a `RangeError` when `replicas` is not a whole number of at least 1.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (nodes: Iterable<string>, options?: { readonly replicas?: number | undefined }): Ring => {
   const replicas = options?.replicas ?? 1
@@ -96,7 +114,12 @@ export const make = (nodes: Iterable<string>, options?: { readonly replicas?: nu
   )
 }
 
-/** Appends a node. The ring itself where the node is in it. Takes time in proportion to the ring's points. */
+/**
+ * Appends a node. The ring itself where the node is in it. Takes time in proportion to the ring's points.
+ *
+ * @category combining
+ * @since 0.1.0
+ */
 export const add: {
   (node: string): (self: Ring) => Ring
   (self: Ring, node: string): Ring
@@ -123,6 +146,9 @@ export const add: {
 /**
  * Takes a node out: its keys go to the next points, no other key moves. The ring itself where the node is not in it.
  * Takes time in proportion to the ring's points.
+ *
+ * @category combining
+ * @since 0.1.0
  */
 export const remove: {
   (node: string): (self: Ring) => Ring
@@ -147,10 +173,20 @@ export const remove: {
   )
 })
 
-/** The nodes, in the order in which they were added. */
+/**
+ * The nodes, in the order in which they were added.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const nodes = (self: Ring): ReadonlyArray<string> => self.addresses
 
-/** The node that holds the key, `undefined` in an empty ring. As {@link lookup}, and it allocates nothing. */
+/**
+ * The node that holds the key, `undefined` in an empty ring. As {@link lookup}, and it allocates nothing.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const owner = (self: Ring, key: string): string | undefined =>
   self.points.length === 0 ? undefined : self.addresses[self.owners[locate(self.points, key)]!]
 
@@ -175,13 +211,23 @@ export const find = <A>(self: Ring, key: string, pick: (position: number) => A |
   return undefined
 }
 
-/** The node that holds the key, none in an empty ring. Takes logarithmic time. */
+/**
+ * The node that holds the key, none in an empty ring. Takes logarithmic time.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const lookup: {
   (key: string): (self: Ring) => Option.Option<string>
   (self: Ring, key: string): Option.Option<string>
 } = dual(2, (self: Ring, key: string): Option.Option<string> => Option.fromNullable(owner(self, key)))
 
-/** Every node, in the order in which they hold the key as those before them are removed; {@link owner} is the first. */
+/**
+ * Every node, in the order in which they hold the key as those before them are removed; {@link owner} is the first.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const owners: {
   (key: string): (self: Ring) => ReadonlyArray<string>
   (self: Ring, key: string): ReadonlyArray<string>
@@ -215,6 +261,9 @@ export const rank = (point: number): number => {
 /**
  * The share of the hash space, from 0 to 1, that each node owns, in the order of {@link nodes}. The shares add up to 1;
  * with few replicas they differ widely.
+ *
+ * @category functions
+ * @since 0.1.0
  */
 export const shares = (self: Ring): ReadonlyMap<string, number> => {
   const space = 2 ** 32

@@ -5,21 +5,36 @@
  */
 import * as Ring from "./Ring.js"
 
-/** A share of the key space, from 0 to 1, whose keys change their node. */
+/**
+ * A share of the key space, from 0 to 1, whose keys change their node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Move {
   readonly from: string
   readonly to: string
   readonly share: number
 }
 
-/** A node's share of the key space before a change and after it; 0 where it is not in the ring. */
+/**
+ * A node's share of the key space before a change and after it; 0 where it is not in the ring.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface ShareChange {
   readonly node: string
   readonly before: number
   readonly after: number
 }
 
-/** What a change of the ring does. */
+/**
+ * What a change of the ring does.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Change {
   /** The nodes of both rings, in the order of the first, new ones last. */
   readonly shares: ReadonlyArray<ShareChange>
@@ -41,7 +56,12 @@ const ownerAt = (ring: Ring.Ring, hash: number): string | undefined => {
   return ring.addresses[ring.owners[low === ring.points.length ? 0 : low]!]
 }
 
-/** What moves when `before` becomes `after`. Neither may be empty. */
+/**
+ * What moves when `before` becomes `after`. Neither may be empty.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const compare = (before: Ring.Ring, after: Ring.Ring): Change => {
   const space = 2 ** 32
   const points = Float64Array.from(new Set([...before.points, ...after.points])).sort()
@@ -74,13 +94,23 @@ export const compare = (before: Ring.Ring, after: Ring.Ring): Change => {
   }
 }
 
-/** The largest share over the mean one: 1 where all nodes have the same, `NaN` for an empty ring. */
+/**
+ * The largest share over the mean one: 1 where all nodes have the same, `NaN` for an empty ring.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const imbalance = (ring: Ring.Ring): number => {
   const shares = [...Ring.shares(ring).values()]
   return shares.length === 0 ? Number.NaN : Math.max(...shares) * shares.length
 }
 
-/** What the death of a node puts on the others. */
+/**
+ * What the death of a node puts on the others.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Death {
   readonly node: string
   /** Where its keys go, the largest share first. Empty for the only node. */
@@ -89,7 +119,12 @@ export interface Death {
   readonly busiest: { readonly node: string; readonly share: number } | undefined
 }
 
-/** What happens when a node of the ring dies. */
+/**
+ * What happens when a node of the ring dies.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const death = (ring: Ring.Ring, node: string): Death => {
   const without = Ring.remove(ring, node)
   const { moves } = compare(ring, without)
@@ -101,7 +136,12 @@ export const death = (ring: Ring.Ring, node: string): Death => {
   }
 }
 
-/** How even the shares are with a number of points for each node. */
+/**
+ * How even the shares are with a number of points for each node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Evenness {
   readonly replicas: number
   /** Shares of the key space, from 0 to 1. */
@@ -111,7 +151,12 @@ export interface Evenness {
   readonly imbalance: number
 }
 
-/** How even the shares of these nodes are with each number of replicas. All clients of a cluster must use the same number. */
+/**
+ * How even the shares of these nodes are with each number of replicas. All clients of a cluster must use the same number.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const evenness = (nodes: ReadonlyArray<string>, replicas: ReadonlyArray<number>): ReadonlyArray<Evenness> =>
   replicas.map((replicas) => {
     const ring = Ring.make(nodes, { replicas })

@@ -23,7 +23,12 @@ import { makeV1 } from "./ServerDialectV1.js"
 export type { CommandCounts } from "./NodeMetrics.js"
 export type { NodeCommand, NodeReply } from "./ServerDialect.js"
 
-/** How a {@link CacheNode} behaves. */
+/**
+ * How a {@link CacheNode} behaves.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface CacheNodeOptions {
   /** The dialect of requests and replies. Default: `v2`. */
   readonly dialect?: Dialect | undefined
@@ -59,7 +64,12 @@ export interface CacheNodeOptions {
   readonly raftHost?: string | undefined
 }
 
-/** An entry as it stands in a node. */
+/**
+ * An entry as it stands in a node.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface CacheEntry {
   readonly key: string
   /** The value's JSON text, written as GhostDB's servers write it; in v1 the string that the client sent. */
@@ -68,7 +78,12 @@ export interface CacheEntry {
   readonly expiresAt: number
 }
 
-/** A GhostDB node in memory. */
+/**
+ * A GhostDB node in memory.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface CacheNode {
   readonly dialect: Dialect
   /** The address by which `getLeader` names this node; undefined in dialects other than `raft`. */
@@ -112,6 +127,9 @@ export interface CacheNode {
  *   yield* node.handle("put", '{"Gobj":{"Key":"AMZN","Value":{"price":3107.3},"TTL":300}}')
  *   return yield* node.entries
  * })
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: CacheNodeOptions = {}): Effect.Effect<CacheNode> =>
   Effect.gen(function* () {

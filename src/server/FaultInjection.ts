@@ -15,6 +15,9 @@ import type { NodeCommand } from "./ServerDialect.js"
  *   out. Anything that is not the dialect's JSON serves as garbage.
  * - `{ latency }`: the request arrives that much later, also when its caller has given up meanwhile. Latencies add up, and
  *   delay what else is injected.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export type NodeFault =
   | "refuse"
@@ -25,7 +28,12 @@ export type NodeFault =
   | { readonly reply: string; readonly status?: number | undefined }
   | { readonly latency: DurationLike }
 
-/** Which requests meet an injected fault. */
+/**
+ * Which requests meet an injected fault.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface InjectOptions {
   /** Only these commands. Default: all, the client's own pings included. */
   readonly command?: NodeCommand | ReadonlyArray<NodeCommand> | undefined

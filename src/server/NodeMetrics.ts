@@ -2,7 +2,12 @@
 
 import type { NodeCommand } from "./ServerDialect.js"
 
-/** How many requests of each command a node has had since it was made or last reset. */
+/**
+ * How many requests of each command a node has had since it was made or last reset.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type CommandCounts = { readonly [Command in NodeCommand | "unknown"]: number }
 
 /** The outcomes that application metrics report. */

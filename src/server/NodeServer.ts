@@ -17,7 +17,12 @@ import * as CacheNode from "./CacheNode.js"
 import * as RaftGroup from "./RaftGroup.js"
 import { requestListener } from "./RequestListener.js"
 
-/** How a {@link NodeServer} listens and how its node behaves. */
+/**
+ * How a {@link NodeServer} listens and how its node behaves.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface NodeServerOptions extends CacheNode.CacheNodeOptions {
   /** The interface to listen on. Default: `127.0.0.1`. */
   readonly host?: string | undefined
@@ -27,7 +32,12 @@ export interface NodeServerOptions extends CacheNode.CacheNodeOptions {
   readonly tls?: NodeServerTls | undefined
 }
 
-/** The certificates of an HTTPS server, each in PEM. */
+/**
+ * The certificates of an HTTPS server, each in PEM.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface NodeServerTls {
   readonly cert: string | Uint8Array
   readonly key: string | Uint8Array
@@ -35,7 +45,12 @@ export interface NodeServerTls {
   readonly ca?: string | Uint8Array | undefined
 }
 
-/** A server cannot listen: the port is taken or not allowed, the host is not of this machine, or a certificate is bad. */
+/**
+ * A server cannot listen: the port is taken or not allowed, the host is not of this machine, or a certificate is bad.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
 export class ServeError extends Schema.TaggedError<ServeError>("effect-ghostdb/ServeError")("ServeError", {
   host: Schema.String,
   port: Schema.Number,
@@ -47,7 +62,12 @@ export class ServeError extends Schema.TaggedError<ServeError>("effect-ghostdb/S
   }
 }
 
-/** A GhostDB node that listens. */
+/**
+ * A GhostDB node that listens.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface NodeServer {
   /** The host and port, as a nodes file would hold them. */
   readonly address: string
@@ -71,7 +91,12 @@ interface Listener {
   readonly close: Effect.Effect<void>
 }
 
-/** Whether only this machine can reach a server on that host. */
+/**
+ * Whether only this machine can reach a server on that host.
+ *
+ * @category functions
+ * @since 0.1.0
+ */
 export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || /^(::ffff:)?127(\.\d{1,3}){3}$/i.test(host)
 
@@ -174,6 +199,9 @@ const stopListening = (current: SynchronizedRef.SynchronizedRef<Option.Option<Li
  *   yield* Effect.log(`listening on ${server.address}`)
  *   yield* Effect.never
  * }).pipe(Effect.scoped)
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: NodeServerOptions = {}): Effect.Effect<NodeServer, ServeError, Scope.Scope> =>
   Effect.tap(serve(options), (server) => warnOfExposure(options.host, [server]))
@@ -222,7 +250,12 @@ const warnOfExposure = (host = defaultHost, servers: ReadonlyArray<NodeServer>):
         "GhostDB serves on a host that other machines reach: whoever reaches it can read and change all its values"
       ).pipe(Effect.annotateLogs("nodes", servers.map(({ address }) => address).join(" ")))
 
-/** How {@link cluster} makes its servers. The options of its raft cluster are used where it makes that itself. */
+/**
+ * How {@link cluster} makes its servers. The options of its raft cluster are used where it makes that itself.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface NodeServerClusterOptions extends NodeServerOptions, RaftGroup.RaftGroupOptions {
   /** How many servers. Default: 3. */
   readonly nodes?: number | undefined
@@ -233,6 +266,9 @@ export interface NodeServerClusterOptions extends NodeServerOptions, RaftGroup.R
 /**
  * Starts several servers; the scope stops them all. In the `raft` dialect they are the members of one simulated raft
  * cluster, otherwise they know nothing of each other, as the nodes of a ring.
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const cluster = (
   options: NodeServerClusterOptions = {}

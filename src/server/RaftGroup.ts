@@ -16,7 +16,12 @@ import type { CacheEntries, Write } from "./CacheEntries.js"
 import * as GroupState from "./GroupState.js"
 import * as Replica from "./Replica.js"
 
-/** The timing of a {@link RaftGroup}. */
+/**
+ * The timing of a {@link RaftGroup}.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface RaftGroupOptions {
   /**
    * How much later than the leader the followers apply a write, and how much later a restarted or reconnected member
@@ -35,6 +40,9 @@ export interface RaftGroupOptions {
 /**
  * A simulated raft cluster. Its members are the nodes that are made with it; the first one leads at once. They are named
  * by their raft addresses, `raftAddress` of a node; any other name is a defect.
+ *
+ * @category models
+ * @since 0.1.0
  */
 export interface RaftGroup {
   /** The raft addresses of the members, in the order in which they joined. */
@@ -58,7 +66,12 @@ export interface RaftGroup {
   readonly join: (entries: CacheEntries, host: string, now: number) => Membership
 }
 
-/** A node's place in its raft group. Each operation takes its time, in milliseconds since the epoch. */
+/**
+ * A node's place in its raft group. Each operation takes its time, in milliseconds since the epoch.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Membership {
   /** The member's raft address. */
   readonly address: string
@@ -94,6 +107,9 @@ export interface Membership {
  *   yield* raftGroup.heal()
  *   return servers
  * }).pipe(Effect.scoped)
+ *
+ * @category constructors
+ * @since 0.1.0
  */
 export const make = (options: RaftGroupOptions = {}): Effect.Effect<RaftGroup> =>
   Effect.sync(() => {

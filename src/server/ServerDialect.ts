@@ -5,7 +5,12 @@
 
 import type { Dialect } from "../model/Dialect.js"
 
-/** A node's answer to one request. `contentType` is absent where the servers send none: v1's answer to `ping`. */
+/**
+ * A node's answer to one request. `contentType` is absent where the servers send none: v1's answer to `ping`.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface NodeReply {
   readonly status: number
   readonly contentType: string | undefined
@@ -26,7 +31,12 @@ export interface NodeRequest {
   readonly problem: string | undefined
 }
 
-/** The commands of a node, by one name for all dialects. */
+/**
+ * The commands of a node, by one name for all dialects.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type NodeCommand =
   | "get"
   | "put"

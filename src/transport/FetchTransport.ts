@@ -17,7 +17,12 @@ import type { Fault } from "../model/GhostDBError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
-/** What can be set, all of it optional. */
+/**
+ * What can be set, all of it optional.
+ *
+ * @category options
+ * @since 0.1.0
+ */
 export interface FetchTransportOptions {
   /** Sends the requests, for instance that of a service binding. Default: the global `fetch`, looked up at each request. */
   readonly fetch?: typeof globalThis.fetch
@@ -48,11 +53,19 @@ export interface FetchTransportOptions {
  * export default {
  *   fetch: () => Effect.runPromise(GhostDB.ping.pipe(Effect.map((nodes) => Response.json(nodes)), Effect.provide(Cache)))
  * }
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export const layerWith = (options: FetchTransportOptions): Layer.Layer<Transport> =>
   Layer.succeed(Transport, { connect: (settings) => connect(settings, options) })
 
-/** {@link layerWith} the global `fetch`. */
+/**
+ * {@link layerWith} the global `fetch`.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer: Layer.Layer<Transport> = layerWith({})
 
 /** Ends a request, unless something else has. */

@@ -23,6 +23,9 @@ import { type Connections, Transport, type TransportSettings } from "./Transport
  *
  * Connections, and with them the `connections` and `tls` options, are the `HttpClient`'s own business. For options of
  * `fetch`, provide `FetchHttpClient.RequestInit` to this layer.
+ *
+ * @category layers
+ * @since 0.1.0
  */
 export const layer: Layer.Layer<Transport, never, HttpClient.HttpClient> = Layer.effect(
   Transport,

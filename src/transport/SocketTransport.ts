@@ -23,6 +23,13 @@ import { format, parseAddress } from "../model/NodeAddress.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
+/**
+ * How {@link layer} connects, for programs that speak to nodes without a client. `onDisconnect` is called when a connection
+ * to a node is lost, before its requests fail.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
 export const connect = Effect.fnUntraced(function* (
   settings: TransportSettings,
   onDisconnect: (node: string) => void = () => {}
@@ -237,5 +244,10 @@ const makePool = (
   )
 }
 
-/** The transport over sockets of Node.js, with its own connections: `connections` to each node, made when first needed. */
+/**
+ * The transport over sockets of Node.js, with its own connections: `connections` to each node, made when first needed.
+ *
+ * @category layers
+ * @since 0.1.0
+ */
 export const layer: Layer.Layer<Transport> = Layer.succeed(Transport, { connect })

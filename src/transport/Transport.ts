@@ -11,13 +11,23 @@ import type { Fault } from "../model/GhostDBError.js"
 
 export { type Body, type JsonText, type Reply, textOf, withheld } from "../model/Exchange.js"
 
-/** The settings that a transport follows. */
+/**
+ * The settings that a transport follows.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type TransportSettings = Pick<
   Settings,
   "port" | "protocol" | "attemptTimeout" | "connections" | "pipelining" | "headers" | "tls" | "maxReplyBytes"
 >
 
-/** Many requests of one command to one node, each known by its index. */
+/**
+ * Many requests of one command to one node, each known by its index.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Exchanges {
   /** How many there are. Their indices are 0 to one less. */
   readonly size: number
@@ -32,7 +42,12 @@ export interface Exchanges {
   readonly onFault: (index: number, fault: Fault) => void
 }
 
-/** The connections of one client to its nodes, made when they are first needed. */
+/**
+ * The connections of one client to its nodes, made when they are first needed.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export interface Connections {
   /**
    * Posts a JSON document to `/<command>` on a node and waits for the whole reply, for `attemptTimeout` at most from when
@@ -65,7 +80,12 @@ export interface Connections {
   readonly release: (node: string) => Effect.Effect<void>
 }
 
-/** How a client connects to its nodes. */
+/**
+ * How a client connects to its nodes.
+ *
+ * @category service
+ * @since 0.1.0
+ */
 export class Transport extends Context.Tag("effect-ghostdb/Transport")<
   Transport,
   {
