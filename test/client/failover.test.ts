@@ -1,9 +1,8 @@
-import { execFile } from "node:child_process"
-import { promisify } from "node:util"
 import { expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, Option, Schedule, Stream } from "effect"
 import { Client, GhostDB, NodeServer, Ring, type Topology, Transport } from "effect-ghostdb"
 import { clientOf } from "../support/clients.js"
+import { fixture, run } from "../support/program.js"
 
 const topologyWhere = (predicate: (topology: Topology) => boolean) =>
   GhostDB.topology.pipe(Stream.filter(predicate), Stream.runHead, Effect.flatten)
@@ -147,8 +146,6 @@ it.scopedLive(
 )
 
 it("a program that uses GhostDBLive exits by itself", async () => {
-  const { stdout } = await promisify(execFile)("node", ["--import", "tsx", "test/fixtures/ends-by-itself.ts"], {
-    timeout: 100_000
-  })
+  const stdout = await run(fixture("ends-by-itself"))
   expect(stdout).toContain("STORED\n")
 })

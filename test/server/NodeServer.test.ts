@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process"
 import * as http from "node:http"
 import * as https from "node:https"
 import * as net from "node:net"
@@ -9,6 +8,7 @@ import { NodeServer } from "effect-ghostdb"
 import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
 import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
 import wireV2 from "../fixtures/wire-v2.json" with { type: "json" }
+import { run } from "../support/program.js"
 import { pem, serverTls } from "../support/tls.js"
 
 const ca = pem("ca.crt")
@@ -461,18 +461,13 @@ describe("NodeServer", () => {
   })
 
   /** Runs a program in a process of its own, with that many megabytes of heap; what it prints. */
-  const run = (program: string, megabytes: number) =>
-    Effect.async<string, Error>((resume) => {
-      const flags = [`--max-old-space-size=${megabytes}`, "--import", "tsx", "--input-type=module", "--eval"]
-      execFile(process.execPath, [...flags, program], { timeout: 120_000 }, (error, stdout) =>
-        resume(error === null ? Effect.succeed(stdout) : Effect.fail(error))
-      )
-    })
+  const runWithin = (megabytes: number, program: string) =>
+    Effect.promise(() => run(program, [`--max-old-space-size=${megabytes}`]))
 
   const prelude = `
     import * as net from "node:net"
     import { Effect } from "effect"
-    import { NodeServer } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
+    import { NodeServer } from "effect-ghostdb"
     const request = (command, body) =>
       "POST /" + command + " HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: " + body.length + "\\r\\n\\r\\n" + body
     const put = (key, json) => request("put", '{"Gobj":{"Key":"' + key + '","Value":' + json + ',"TTL":-1}}')
@@ -491,12 +486,12 @@ describe("NodeServer", () => {
       "large values are stored flat",
       () =>
         Effect.gen(function* () {
-          // Eight times 4 MB of one-digit numbers: as a tree of concatenations each would take a hundred megabytes.
+          // Eight times 1 MB of one-digit numbers: as a tree of concatenations each would take 25 megabytes.
           const program = `${prelude}
           await Effect.gen(function* () {
             const server = yield* NodeServer.make()
             const socket = net.connect(server.port, "127.0.0.1")
-            const json = "[" + "1,".repeat(2_090_000) + "1]"
+            const json = "[" + "1,".repeat(500_000) + "1]"
             for (let i = 0; i < 8; i++) {
               const answered = replies(socket, 1)
               socket.write(put("key" + i, json))
@@ -507,7 +502,7 @@ describe("NodeServer", () => {
             console.log(entries.length, entries.every(({ value }) => value === json), entries.at(-1).key)
             socket.destroy()
           }).pipe(Effect.scoped, Effect.runPromise)`
-          expect(yield* run(program, 400)).toBe("8 true key7\n")
+          expect(yield* runWithin(100, program)).toBe("8 true key7\n")
         }),
       150_000
     )
@@ -549,7 +544,7 @@ describe("NodeServer", () => {
               console.log((yield* server.node.commandCounts).get)
               socket.destroy()
             }).pipe(Effect.scoped, Effect.runPromise)`
-            expect(yield* run(program, 150)).toBe("true\n300\n")
+            expect(yield* runWithin(150, program)).toBe("true\n300\n")
           }),
         150_000
       )
@@ -561,21 +556,14 @@ describe("NodeServer", () => {
       const program = `
         import * as net from "node:net"
         import { Effect } from "effect"
-        import { NodeServer } from ${JSON.stringify(new URL("../../src/index.ts", import.meta.url).href)}
+        import { NodeServer } from "effect-ghostdb"
         await Effect.gen(function* () {
           const [server] = yield* NodeServer.cluster({ nodes: 2, metricsInterval: "1 second" })
           const socket = net.connect(server.port, "127.0.0.1")
           yield* Effect.promise(() => new Promise((resolve) => socket.once("data", resolve).write(${JSON.stringify(raw("ping", "{}"))})))
           yield* Effect.sync(() => console.log("served"))
         }).pipe(Effect.scoped, Effect.runPromise)`
-      const output = yield* Effect.async<string, Error>((resume) => {
-        execFile(
-          process.execPath,
-          ["--import", "tsx", "--input-type=module", "--eval", program],
-          { timeout: 20_000 },
-          (error, stdout) => resume(error === null ? Effect.succeed(stdout) : Effect.fail(error))
-        )
-      })
+      const output = yield* Effect.promise(() => run(program))
       expect(output).toBe("served\n")
     })
   )

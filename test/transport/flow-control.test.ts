@@ -5,6 +5,7 @@ import { describe, expect, it, vi } from "@effect/vitest"
 import { Clock, Effect, Exit, Fiber, Option, Schedule, type Scope, TestClock } from "effect"
 import { type Fault, GhostDBConfig, SocketTransport, Transport } from "effect-ghostdb"
 import { withheld } from "../../src/model/Exchange.js"
+import { bundle, fixture } from "../support/program.js"
 import { echo, http, listen, type Server, silent, until } from "../support/RawServer.js"
 
 const closing = "Connection: close\r\n"
@@ -368,9 +369,8 @@ describe("a server that limits the requests of a connection", () => {
 
 describe("the process and its system", () => {
   it("out of file descriptors is Overloaded, which says nothing about the node", async () => {
-    const command = "ulimit -n 256; exec node --import tsx test/fixtures/out-of-descriptors.ts"
-    const { stdout } = await promisify(execFile)("bash", ["-c", command], {
-      cwd: new URL("../..", import.meta.url),
+    const program = await bundle(fixture("out-of-descriptors"))
+    const { stdout } = await promisify(execFile)("bash", ["-c", `ulimit -n 256; exec node ${program}`], {
       timeout: 60_000
     })
     expect(stdout.trim()).toBe("Overloaded EMFILE, then answered")
