@@ -80,7 +80,7 @@ const exhausted = (
   { failures }: Progress,
   state: ClusterState.ClusterState
 ): ReadonlyArray<NodeFailure> => {
-  const dead = ClusterState.deaths(state).filter(({ node }) => only === undefined || only === node)
+  const dead = only === undefined ? ClusterState.deaths(state) : [state.nodes.get(only)?.death ?? []].flat()
   return dead.length > 0 ? dead : failures
 }
 

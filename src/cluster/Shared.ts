@@ -1,9 +1,8 @@
 /** Work that callers share: one run for each key at a time, which belongs to the client and not to any of its callers. */
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Monotonic from "./Monotonic.js"
 
@@ -36,21 +35,27 @@ export const make = <A, E>(options: {
 }): Effect.Effect<Shared<A, E>, never, Scope.Scope> =>
   Effect.map(Effect.all([Effect.scope, Effect.clock]), ([scope, clock]) => {
     const runs = new Map<string, Run<A, E>>()
-    const fork = <B>(effect: Effect.Effect<B>) => Effect.forkIn(Effect.interruptible(effect), scope)
+    const fork = <B, E2>(effect: Effect.Effect<B, E2>) => Effect.forkIn(Effect.interruptible(effect), scope)
 
     const start = (key: string, endsAt: number) => {
       const run: Run<A, E> = { endsAt, callers: new Set(), exit: undefined }
       runs.set(key, run)
       const settle = (exit: Exit.Exit<A, E>) => {
+        if (run.exit !== undefined) return
         if (runs.get(key) === run) runs.delete(key)
         run.exit = exit
         for (const end of [...run.callers]) end(exit)
       }
-      const work = Effect.timeoutOption(Effect.exit(Effect.disconnect(options.work(key, endsAt))), options.timeout)
-      return Effect.map(fork(work), (fiber) => {
-        fiber.addObserver((exit) =>
-          settle(exit._tag === "Success" ? Option.getOrElse(exit.value, () => options.timedOut) : options.closed)
-        )
+      // By hand, and not by `Effect.timeout`, which would take three fibers more for each node's first use.
+      return Effect.zipWith(fork(options.work(key, endsAt)), fork(Effect.sleep(options.timeout)), (work, timer) => {
+        work.addObserver((exit) => {
+          timer.unsafeInterruptAsFork(FiberId.none)
+          settle(Exit.isInterrupted(exit) ? options.closed : exit)
+        })
+        timer.addObserver((exit) => {
+          settle(Exit.isSuccess(exit) ? options.timedOut : options.closed)
+          work.unsafeInterruptAsFork(FiberId.none)
+        })
         return run
       })
     }
