@@ -13,7 +13,7 @@ const tlsFile = (name: string) => fileURLToPath(new URL(`../fixtures/tls/${name}
 /** A node that accepts connections and never answers. */
 const frozen = RawServer.listen(() => undefined)
 
-describe("ping", () => {
+describe.concurrent("ping", () => {
   live("tells the dialect and the time of those that answer, and the reason of each that does not", () =>
     Effect.gen(function* () {
       const good = yield* NodeServer.make({ dialect: "raft" })
@@ -100,7 +100,7 @@ describe("ping", () => {
   )
 })
 
-describe("connecting", () => {
+describe.concurrent("connecting", () => {
   live("nodes come from the command line and from standard input too", () =>
     Effect.gen(function* () {
       const { addresses } = yield* cluster()

@@ -37,7 +37,7 @@ const press = (model: Model, keys: ReadonlyArray<Key>, rows = 50) =>
     return next === "quit" ? model : next
   }, model)
 
-describe("the view of top", () => {
+describe.concurrent("the view of top", () => {
   const nodes = addresses(50)
   const taken = takeSnapshot(stateOf(nodes, "10.0.0.40"), now)
   const draw = (columns: number, rows: number, model = initial, paint = plain) =>
@@ -99,7 +99,7 @@ describe("the view of top", () => {
   })
 })
 
-describe("what a monitor knows", () => {
+describe.concurrent("what a monitor knows", () => {
   it("keeps events, and bounded histories", () => {
     let state = MonitorState.make(["a", "b"], 0)
     for (let i = 0; i < 1000; i++) {
@@ -137,7 +137,7 @@ describe("what a monitor knows", () => {
   })
 })
 
-describe("top without a terminal", () => {
+describe.concurrent("top without a terminal", () => {
   live("--once prints every node of 50, a frozen one among them; --json has the same", () =>
     Effect.gen(function* () {
       const { addresses } = yield* cluster({ nodes: 49, metricsInterval: "100 millis" })

@@ -74,7 +74,7 @@ const volley = Effect.fnUntraced(function* (keys: ReadonlyArray<string>) {
   return results
 })
 
-describe("200 commands in flight on a connection that is ended by", () => {
+describe.concurrent("200 commands in flight on a connection that is ended by", () => {
   for (const [how, end, failed] of deaths) {
     const setting = Effect.fnUntraced(function* (options: Partial<ClientOptions>) {
       const node = yield* HostileServer.make()

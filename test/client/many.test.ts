@@ -40,7 +40,7 @@ const foundOf = (keys: ReadonlyArray<string>) =>
 
 const soundly = HostileServer.hostilities["answers as it should"]
 
-describe("each key has its own result", () => {
+describe.concurrent("each key has its own result", () => {
   const layers = {
     "v1 nodes in memory": TestCluster.layer({ dialect: "v1" }),
     "v2 nodes in memory": TestCluster.layer(),
@@ -143,7 +143,7 @@ describe("each key has its own result", () => {
   )
 })
 
-describe("under failures", () => {
+describe.concurrent("under failures", () => {
   it.scopedLive("a node that dies in the middle of 10,000 keys: every key has its value or its error", () =>
     Effect.gen(function* () {
       const dying = yield* HostileServer.make()
@@ -357,7 +357,7 @@ describe("as many gets, under faults", () => {
   )
 })
 
-describe("time and interruption", () => {
+describe.concurrent("time and interruption", () => {
   it.scopedLive("interrupted, it ends at once, and what waited is not sent", () =>
     Effect.gen(function* () {
       const node = yield* HostileServer.make()

@@ -6,7 +6,7 @@ import * as HostileServer from "../support/HostileServer.js"
 import { recorder } from "../support/recorder.js"
 import { client, failureOf, isLive, scene } from "../support/scene.js"
 
-describe("a put of 5 MiB", () => {
+describe.concurrent("a put of 5 MiB", () => {
   it.scopedLive("100 times: NOT_STORED and a warning each time, and nothing else happens", () =>
     Effect.gen(function* () {
       const { context, hostile, keys, sound } = yield* scene()

@@ -9,7 +9,7 @@ const getAll = Effect.forEach(keys, GhostDB.get)
 const is = (text: string) => Option.exists((value) => value === text)
 const client = { revive: Schedule.spaced("100 millis"), replicas: 10 } as const
 
-describe("what a stand-in was given is deleted there when the owner is back", () => {
+describe.concurrent("what a stand-in was given is deleted there when the owner is back", () => {
   for (const onRevival of ["keep", "flush"] as const) {
     it.effect(`at the owner's next outage no old value comes to light (onRevival: "${onRevival}")`, () =>
       Effect.gen(function* () {

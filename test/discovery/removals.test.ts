@@ -41,7 +41,7 @@ const byLines = (write: (text: string) => Effect.Effect<unknown>, lines: Readonl
     { discard: true }
   )
 
-describe("removals from a nodes file", () => {
+describe.concurrent("removals from a nodes file", () => {
   for (const pause of [50, 400, 1000, 1900]) {
     it.scoped(`a file that is written line by line every ${pause} ms is never shorter than it was`, () =>
       Effect.gen(function* () {

@@ -5,7 +5,7 @@ import { Array as Arr, Deferred, Effect, Fiber, Option, Queue, Schedule, Stream,
 import * as WatchFile from "../../src/discovery/WatchFile.js"
 import { logged, makeLogs, never, observe, unconfirmed } from "./observe.js"
 
-describe("watchFile", () => {
+describe.concurrent("watchFile", () => {
   const files = Effect.gen(function* () {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path

@@ -8,7 +8,7 @@ import { isUrl } from "../../src/discovery/Watched.js"
 import * as WatchUrl from "../../src/discovery/WatchUrl.js"
 import { observe, unconfirmed } from "./observe.js"
 
-describe("watchUrl", () => {
+describe.concurrent("watchUrl", () => {
   type Reply = (response: ServerResponse, request: IncomingMessage) => void
 
   const text =

@@ -15,7 +15,7 @@ import * as HostileServer from "../support/HostileServer.js"
 
 type Fault = Omit<NodeFailure, "node">
 
-describe("what this client could not do in time", () => {
+describe.concurrent("what this client could not do in time", () => {
   for (const reason of ["ReplyTooLarge", "QueueTimeout", "Overloaded"] satisfies ReadonlyArray<FailureReason>) {
     it.live(`${reason}: the command says so; no ping, no failover, and nothing is counted`, () =>
       Effect.gen(function* () {
@@ -49,7 +49,7 @@ describe("what this client could not do in time", () => {
   }
 })
 
-describe("a frozen node", () => {
+describe.concurrent("a frozen node", () => {
   const frozen = Effect.fnUntraced(function* (count: number) {
     const nodes = yield* Effect.all(Arr.makeBy(5, () => HostileServer.make()))
     const client = Layer.provide(
@@ -96,7 +96,7 @@ describe("a frozen node", () => {
   )
 })
 
-describe("a node that another command finds dead", () => {
+describe.concurrent("a node that another command finds dead", () => {
   it.live("ends the attempts under way on it through the transport", () =>
     Effect.gen(function* () {
       const found: Fault = { reason: "Reset", detail: "the node has been found dead" }

@@ -4,7 +4,7 @@ import { GhostDB, TestCluster } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import { counted, inMemory, keys, stopLeader, sum } from "../support/raft.js"
 
-describe("a raft cluster", () => {
+describe.concurrent("a raft cluster", () => {
   it.effect("needs no configuration: writes go to the leader, whichever node owns the key", () =>
     Effect.gen(function* () {
       for (const key of keys) expect(yield* GhostDB.put(key, key)).toBe("STORED")

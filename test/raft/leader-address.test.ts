@@ -5,7 +5,7 @@ import * as RaftGroup from "../../src/server/RaftGroup.js"
 import * as HostileServer from "../support/HostileServer.js"
 import { clients, keys, replicas } from "../support/raft.js"
 
-describe("the leader's address", () => {
+describe.concurrent("the leader's address", () => {
   /** Runs a few commands, and tells whom the client takes for the leader. */
   const leaderOf = Effect.gen(function* () {
     for (const key of keys.slice(0, 12)) {

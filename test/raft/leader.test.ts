@@ -4,7 +4,7 @@ import { Client, GhostDB, type Json, NoMoreServers, TestCluster, Transport } fro
 import { topologyNow } from "../support/clients.js"
 import { counted, inMemory, keys, ruling, stopLeader, sum } from "../support/raft.js"
 
-describe("the leader of a raft cluster", () => {
+describe.concurrent("the leader of a raft cluster", () => {
   it.effect("remembers the leader, until it refuses", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster
@@ -115,7 +115,7 @@ describe("the leader of a raft cluster", () => {
     }).pipe(Effect.provide(inMemory()))
   )
 })
-describe("a leader that cannot lead", () => {
+describe.concurrent("a leader that cannot lead", () => {
   const reply = (status: number, message: string, value: Json = null) => ({
     status: 200,
     body: `{"Gobj":{"Key":"","Value":${JSON.stringify(value)},"TTL":"-1"},"Status":${status},"Message":"${message}","Error":""}\n`

@@ -8,7 +8,7 @@ const getAll = Effect.forEach(keys, GhostDB.get)
 const putAll = (value: string) => Effect.forEach(keys, (key) => GhostDB.put(key, value), { discard: true })
 const all = (value: string) => keys.map(() => Option.some(value))
 
-describe("leadership is a lease", () => {
+describe.concurrent("leadership is a lease", () => {
   it.effect("a leader that is killed and restarted at once, empty, is not read until it is asked", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster
@@ -81,7 +81,7 @@ describe("leadership is a lease", () => {
   )
 })
 
-describe("readFrom while a raft cluster has no leader", () => {
+describe.concurrent("readFrom while a raft cluster has no leader", () => {
   const withoutLeader = Effect.gen(function* () {
     const cluster = yield* TestCluster
     yield* GhostDB.put("key", 1)
@@ -122,7 +122,7 @@ describe("readFrom while a raft cluster has no leader", () => {
   )
 })
 
-describe("a frozen leader", () => {
+describe.concurrent("a frozen leader", () => {
   it.effect("writes are back within a second of the group having a new one", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster

@@ -6,7 +6,7 @@ import { clientOf, topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
 import { counted, inMemory, keys, logLines, replicas } from "../support/raft.js"
 
-describe("a mixed cluster", () => {
+describe.concurrent("a mixed cluster", () => {
   const addresses = ["node-1", "node-2", "node-3", "node-4"]
   const ring = Ring.make(addresses, { replicas })
   const ownerOf = (key: string) => Ring.owner(ring, key) ?? ""

@@ -4,7 +4,7 @@ import { GhostDB, type GhostDBService, NodeServer, Ring, TestCluster } from "eff
 import { clientOf } from "../support/clients.js"
 import { clients, counted, inMemory, keys, replicas } from "../support/raft.js"
 
-describe("with a replication delay of 200 ms", () => {
+describe.concurrent("with a replication delay of 200 ms", () => {
   const check = (db: GhostDBService, keys: ReadonlyArray<string>) =>
     Effect.gen(function* () {
       const stale: Array<string> = []
@@ -71,7 +71,7 @@ describe("with a replication delay of 200 ms", () => {
   )
 })
 
-describe("a group of servers", () => {
+describe.concurrent("a group of servers", () => {
   it.scoped("one that is restarted catches up; one that cannot listen again stays out", () =>
     Effect.gen(function* () {
       const servers = yield* NodeServer.cluster({ dialect: "raft", nodes: 2 })

@@ -30,7 +30,7 @@ const groupOf = Effect.fnUntraced(function* (
 const everywhere = (nodes: ReadonlyArray<CacheNode.CacheNode>, key: string) =>
   Effect.forEach(nodes, (node) => Effect.map(node.handle("get", get(key)), value))
 
-describe("RaftGroup", () => {
+describe.concurrent("RaftGroup", () => {
   it.effect("the first member leads, and all tell its address", () =>
     Effect.gen(function* () {
       const { group, leading, nodes } = yield* groupOf(3)

@@ -15,7 +15,7 @@ const held = Effect.gen(function* () {
 
 const failureOf = (error: unknown) => (error instanceof NoMoreServers ? error.failures.map(({ reason }) => reason) : [])
 
-describe("a fault on a node", () => {
+describe.concurrent("a fault on a node", () => {
   const faults: ReadonlyArray<{
     readonly fault: NodeFault
     readonly reasons: ReadonlyArray<string>
@@ -205,7 +205,7 @@ describe("a fault on a node", () => {
   )
 })
 
-describe("a further client", () => {
+describe.concurrent("a further client", () => {
   it.effect("is of another process: it shares the nodes alone", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster
@@ -219,7 +219,7 @@ describe("a further client", () => {
   )
 })
 
-describe("a raft cluster in parts", () => {
+describe.concurrent("a raft cluster in parts", () => {
   const raft = (options: TestClusterOptions = {}) =>
     TestCluster.layer({ dialect: "raft", leaseTime: "1 hour", ...options, client: { replicas: 50, ...options.client } })
 

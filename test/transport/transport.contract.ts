@@ -17,7 +17,7 @@ const chunked = (...parts: ReadonlyArray<Uint8Array>): Buffer =>
   ])
 
 export const contract = (name: string, layer: Layer.Layer<Transport.Transport>) =>
-  describe(`contract: ${name}`, () => {
+  describe.concurrent(`contract: ${name}`, () => {
     const connect = (settings: Partial<Transport.TransportSettings> = {}) =>
       Effect.flatMap(Transport.Transport, ({ connect }) =>
         connect({ ...GhostDBConfig.defaults, attemptTimeout, ...settings })
