@@ -62,7 +62,7 @@ describe("pollInterval", () => {
       )
       assert.match(
         String(Option.getOrUndefined(Option.flatMap(Exit.causeOption(exit), Cause.dieOption))),
-        /pollInterval must be a duration longer than 0/
+        /pollInterval must be a Duration or its text, .* longer than 0/
       )
     })
   )
