@@ -37,8 +37,9 @@ export interface Store<
   E extends ParseError = ParseError,
   R = never,
   X extends StoreOptions.Expiry = "server",
-  G = never
-> extends StoreOf.StoreOf<GhostDB, A, E, R, X, G> {}
+  G = never,
+  W extends StoreOptions.Written = StoreOptions.Written
+> extends StoreOf.StoreOf<GhostDB, A, E, R, X, G, W> {}
 
 const id = "effect-ghostdb/GhostDB"
 
@@ -171,15 +172,16 @@ export const cached: typeof GhostDB.cached = <
   H extends DurationLike | undefined,
   F,
   FI,
-  FR
+  FR,
+  S
 >(
   key: string,
-  { schema, ...rest }: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR>
+  { schema, ...rest }: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR, S>
 ) => {
   // The options of a store without a prefix; `schema` has been taken out of them.
   const options = rest as StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
   const store = StoreOf.make<GhostDB, A, I, R, D, X, O, H, F, FI, FR>(tag, schema, options)
-  return <E2, R2>(self: Effect.Effect<A, E2, R2>) => store.getOrElse(key, self)
+  return <E2, R2, V extends A>(self: Effect.Effect<V, E2, R2>) => store.getOrElse(key, self)
 }
 
 /**
@@ -431,11 +433,19 @@ export class GhostDB extends /* @__PURE__ */ Context.Tag(id)<GhostDB, GhostDBSer
     H extends DurationLike | undefined = undefined,
     F = never,
     FI = never,
-    FR = never
+    FR = never,
+    S = unknown
   >(
-    schema: Schema.Schema<A, I, R> & StoreOptions.JsonEncoded<I>,
+    schema: Schema.Schema<A, I, R> & StoreOptions.JsonEncoded<I> & S,
     options?: StoreOptions.StoreOptions<A, D, X, O, H, F, FI, FR>
-  ): Store<A, StoreOptions.DecodeError<D>, R | FR, X, F | StoreOptions.OutageError<O> | StoreOptions.TimeoutError<H>> {
+  ): Store<
+    A,
+    StoreOptions.DecodeError<D>,
+    R | FR,
+    X,
+    F | StoreOptions.OutageError<O> | StoreOptions.TimeoutError<H>,
+    StoreOptions.WrittenOf<A, S>
+  > {
     return forSchema(schema, options)
   }
 
@@ -461,12 +471,13 @@ export class GhostDB extends /* @__PURE__ */ Context.Tag(id)<GhostDB, GhostDBSer
     H extends DurationLike | undefined = undefined,
     F = never,
     FI = never,
-    FR = never
+    FR = never,
+    S = unknown
   >(
     key: string,
-    options: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR>
-  ): <E2, R2>(
-    self: Effect.Effect<A, E2, R2>
+    options: StoreOptions.CachedOptions<A, I, R, D, X, O, H, F, FI, FR, S>
+  ): <E2, R2, V extends A>(
+    self: Effect.Effect<V, E2, R2> & StoreOptions.Instance<A, V, StoreOptions.WrittenOf<A, S>>
   ) => Effect.Effect<
     A,
     E2 | KeyError | StoreOptions.DecodeError<D> | F | StoreOptions.OutageError<O> | StoreOptions.TimeoutError<H>,

@@ -21,6 +21,7 @@ export type {
   FailureOptions,
   FreshnessOptions,
   GetOrElseOptions,
+  Instance,
   JsonEncoded,
   NeedsExactExpiry,
   NotJsonEncoded,
@@ -28,10 +29,13 @@ export type {
   OnOutage,
   OptionsByExpiry,
   OutageError,
+  PlainObject,
   StoreKeyOptions,
   StoreOptions,
   TimeoutError,
-  TimeoutOptions
+  TimeoutOptions,
+  Written,
+  WrittenOf
 } from "./cache/StoreOptions.js"
 export type { ClientOptions } from "./client/Client.js"
 export * as Client from "./client/Client.js"

@@ -28,17 +28,30 @@ import type {
   Expiry,
   FailureOptions,
   GetOrElseOptions,
+  Instance,
   JsonEncoded,
   OnDecodeError,
   OnOutage,
   OutageError,
   StoreKeyOptions,
   StoreOptions,
-  TimeoutError
+  TimeoutError,
+  Written,
+  WrittenOf
 } from "./StoreOptions.js"
 import * as StoreRequests from "./StoreRequests.js"
 import * as TypedCommands from "./TypedCommands.js"
 import * as TypedMany from "./TypedMany.js"
+
+/** A command that writes one value. */
+type WriteOne<A, R, W extends Written> = [W] extends ["instances"]
+  ? <V extends A>(key: string, value: V & Instance<A, V, W>, ttl?: Ttl) => R
+  : (key: string, value: A, ttl?: Ttl) => R
+
+/** A command that writes many. */
+type WriteMany<A, R, W extends Written> = [W] extends ["instances"]
+  ? <V extends A>(entries: Iterable<readonly [key: string, value: V]> & Instance<A, V, W>, options?: ManyOptions) => R
+  : (entries: Iterable<readonly [key: string, value: A]>, options?: ManyOptions) => R
 
 /**
  * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs, and `G` what the
@@ -53,7 +66,8 @@ export interface StoreOf<
   E extends ParseError = ParseError,
   R = never,
   X extends Expiry = "server",
-  G = never
+  G = never,
+  W extends Written = Written
 > {
   /** The value of a key. None where there is none, it has expired, or it is a cached failure. */
   readonly get: (key: string) => Effect.Effect<Option.Option<A>, NoMoreServers | KeyError | E, Self | R>
@@ -63,22 +77,14 @@ export interface StoreOf<
    *
    * @param ttl default: the store's. `NOT_STORED` where the store's is a function and gives 0
    */
-  readonly put: (
-    key: string,
-    value: A,
-    ttl?: Ttl
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>
+  readonly put: WriteOne<A, Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>, W>
   /**
    * Stores a value where the key has no entry. @see GhostDBService.add
    *
    * With exact expiry, an entry that has expired or is a cached failure is replaced: two who do that at the same
    * instant can both be told `STORED`, and the later one's value stays.
    */
-  readonly add: (
-    key: string,
-    value: A,
-    ttl?: Ttl
-  ) => Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>
+  readonly add: WriteOne<A, Effect.Effect<StoreResult, NoMoreServers | KeyError | ParseError, Self | R>, W>
   /** Removes a key. `NOT_FOUND` where it had no entry. */
   readonly delete: (key: string) => Effect.Effect<DeleteResult, NoMoreServers | KeyError, Self>
   /** {@link StoreOf.get} of many keys, as one operation: each key's result, or its error, in the order of the keys. */
@@ -97,22 +103,24 @@ export interface StoreOf<
    * {@link StoreOf.put} of many keys, as one operation: each key's result, or its error. The last of several entries of a
    * key is stored.
    */
-  readonly putMany: (
-    entries: Iterable<readonly [key: string, value: A]>,
-    options?: { readonly ttl?: Ttl | undefined }
-  ) => Effect.Effect<
-    ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
-    never,
-    Self | R
+  readonly putMany: WriteMany<
+    A,
+    Effect.Effect<
+      ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
+      never,
+      Self | R
+    >,
+    W
   >
   /** {@link StoreOf.add} of many keys, as one operation: each key's result, or its error. */
-  readonly addMany: (
-    entries: Iterable<readonly [key: string, value: A]>,
-    options?: { readonly ttl?: Ttl | undefined }
-  ) => Effect.Effect<
-    ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
-    never,
-    Self | R
+  readonly addMany: WriteMany<
+    A,
+    Effect.Effect<
+      ReadonlyMap<string, Either.Either<StoreResult, NoMoreServers | KeyError | ParseError>>,
+      never,
+      Self | R
+    >,
+    W
   >
   /** {@link StoreOf.delete} of many keys, as one operation: each key's result, or its error. */
   readonly deleteMany: (
@@ -139,10 +147,11 @@ export interface StoreOf<
     H extends DurationLike | undefined = undefined,
     F = never,
     FI = never,
-    FR = never
+    FR = never,
+    V extends A = A
   >(
     key: string,
-    effect: Effect.Effect<A, E2, R2> | ((previous: Option.Option<A>) => Effect.Effect<A, E2, R2>),
+    effect: (Effect.Effect<V, E2, R2> | ((previous: Option.Option<A>) => Effect.Effect<V, E2, R2>)) & Instance<A, V, W>,
     options?: GetOrElseOptions<A, X, D, O, H, F, FI, FR>
   ) => Effect.Effect<
     A,
@@ -163,10 +172,12 @@ export interface StoreOf<
     H extends DurationLike | undefined = undefined,
     F = never,
     FI = never,
-    FR = never
+    FR = never,
+    V extends A = A
   >(
     keys: Iterable<string>,
-    loader: (keys: ReadonlyArray<string>) => Effect.Effect<Iterable<readonly [key: string, value: A]>, E2, R2>,
+    loader: ((keys: ReadonlyArray<string>) => Effect.Effect<Iterable<readonly [key: string, value: V]>, E2, R2>) &
+      Instance<A, V, W>,
     options?: GetOrElseOptions<A, X, D, O, H, F, FI, FR>
   ) => Effect.Effect<
     ReadonlyMap<string, A>,
@@ -234,12 +245,13 @@ export const make = <
   H extends DurationLike | undefined = undefined,
   F = never,
   FI = never,
-  FR = never
+  FR = never,
+  S = unknown
 >(
   tag: Context.Tag<Self, GhostDBService>,
-  schema: Schema.Schema<A, I, R> & JsonEncoded<I>,
+  schema: Schema.Schema<A, I, R> & JsonEncoded<I> & S,
   options?: StoreOptions<A, D, X, O, H, F, FI, FR>
-): StoreOf<Self, A, DecodeError<D>, R | FR, X, F | OutageError<O> | TimeoutError<H>> => {
+): StoreOf<Self, A, DecodeError<D>, R | FR, X, F | OutageError<O> | TimeoutError<H>, WrittenOf<A, S>> => {
   // Where X is not "exact", the type has none of what that needs.
   const given = (options ?? {}) as AnyStoreOptions<A, F, FI, FR>
   const { prefix = "" } = given

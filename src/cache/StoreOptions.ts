@@ -1,7 +1,7 @@
 import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import type { NoMoreServers } from "../model/GhostDBError.js"
-import type { ToJson } from "../model/Json.js"
+import type { Reason, ToJson } from "../model/Json.js"
 import type { DurationLike, Ttl } from "../model/Ttl.js"
 import type { LoadTimeout } from "./LoadTimeout.js"
 import type { LockOptions } from "./Lock.js"
@@ -228,22 +228,88 @@ export type OutageError<O extends OnOutage | undefined> = O extends "fail" ? NoM
 export type TimeoutError<H extends DurationLike | undefined> = [H] extends [undefined] ? never : LoadTimeout
 
 /**
- * Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold.
+ * Refuses, by a type that is shown, a schema whose encoded side JSON cannot hold. A function that is generic in the schema
+ * asks for it as well, and so hands it on:
+ *
+ * @example
+ * import type { Schema } from "effect"
+ * import { GhostDB, type JsonEncoded } from "effect-ghostdb"
+ *
+ * const storeOf = <A, I>(schema: Schema.Schema<A, I> & JsonEncoded<I>, prefix: string) =>
+ *   GhostDB.forSchema(schema, { prefix, ttl: "5 minutes" })
  *
  * @category types
  * @since 0.1.0
  */
-export type JsonEncoded<I> = [I] extends [ToJson<I>] ? unknown : NotJsonEncoded<I>
+export type JsonEncoded<I> = [I] extends [ToJson<I>] ? unknown : NotJsonEncoded<Reason<I, "encoded">>
 
 /**
- * The type of a schema whose encoded side JSON cannot hold.
+ * The type of a schema whose encoded side JSON cannot hold; `Why` says which part of it.
  *
  * @category types
  * @since 0.1.0
  */
-export interface NotJsonEncoded<I> {
-  readonly "the encoded side of the schema must be JSON": ToJson<I>
+export interface NotJsonEncoded<Why extends string = string> {
+  readonly "the encoded side of the schema must be JSON": Why
 }
+
+/**
+ * What a store's writes take: `"instances"`, of a `Schema.Class`, whose plain look-alikes it could not encode; all values of
+ * the type otherwise.
+ *
+ * @category types
+ * @since 0.1.0
+ */
+export type Written = "instances" | "values"
+
+/**
+ * What the writes of a schema's store take. `S` is the schema's own type.
+ *
+ * @category types
+ * @since 0.1.0
+ */
+export type WrittenOf<A, S> = S extends {
+  readonly fields: Schema.Struct.Fields
+  readonly identifier: string
+} & (abstract new (
+  ...args: never
+) => A)
+  ? "instances"
+  : Written
+
+/**
+ * Refuses, by a type that is shown, a plain object in the place of an instance of `A`. The compiler compares the members of
+ * types, and those of an instance of a `Schema.Class` are read-only; in an object literal, or a copy by spreading, they are
+ * not. What is declared as read-only members it cannot tell apart, nor a plain object deeper in a value.
+ *
+ * @category types
+ * @since 0.1.0
+ */
+export type Instance<A, V, W extends Written> = [W] extends ["instances"]
+  ? [V] extends [never]
+    ? unknown
+    : 0 extends V & 1
+      ? unknown
+      : [Exclude<MutableKeys<V>, MutableKeys<A>> & keyof A] extends [never]
+        ? unknown
+        : PlainObject<A>
+  : unknown
+
+/**
+ * The type of a plain object in the place of an instance of `A`.
+ *
+ * @category types
+ * @since 0.1.0
+ */
+export interface PlainObject<A> {
+  readonly "a plain object is no instance of the class: make one by `new`": A
+}
+
+type MutableKeys<V> = {
+  [K in keyof V]-?: Identical<{ readonly [P in K]: V[P] }, Pick<V, K>> extends true ? never : K
+}[keyof V]
+
+type Identical<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 
 /**
  * How one `Store.getOrElse` goes: what is not said here is as the store has it.
@@ -278,11 +344,12 @@ export type CachedOptions<
   H extends DurationLike | undefined,
   F,
   FI,
-  FR
+  FR,
+  S = unknown
 > = FreshnessOptions<A, D, O, H> &
   OptionsByExpiry<A, X, F, FI, FR> & {
     /** The schema of the value. */
-    readonly schema: Schema.Schema<A, I, R> & JsonEncoded<I>
+    readonly schema: Schema.Schema<A, I, R> & JsonEncoded<I> & S
     /** @see StoreKeyOptions.expiry */
     readonly expiry?: X | undefined
   }

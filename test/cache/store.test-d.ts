@@ -16,12 +16,15 @@ import {
 } from "effect"
 import {
   type DeleteResult,
+  type GetOrElseOptions,
   GhostDB,
   type Json,
+  type JsonEncoded,
   type KeyError,
   NearCache,
   type NoMoreServers,
   Resolver,
+  type Store,
   type StoreResult
 } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
@@ -162,6 +165,96 @@ describe("a store", () => {
     fetchUser.pipe(GhostDB.cached("1", { schema: Schema.DateFromSelf }))
     // @ts-expect-error
     exact.getOrElse("1", fetchUser, { failure: { schema: Schema.DateFromSelf, ttl: 5 } })
+  })
+})
+
+describe("a store of a Schema.Class", () => {
+  const users = GhostDB.forSchema(User, { prefix: "user:", ttl: "5 minutes" })
+  class Admin extends User.extend<Admin>("Admin")({ rights: Schema.Array(Schema.String) }) {}
+  const ada = new User({ id: 1 })
+  const plain = { id: 1, name: "Ada" }
+
+  it("takes its instances, and those of its subclasses", () => {
+    users.put("1", ada)
+    users.add("1", new Admin({ id: 1, rights: [] }), 60)
+    users.putMany([["1", ada]])
+    users.addMany(new Map([["1", new Admin({ id: 1, rights: [] })]]), { ttl: 60 })
+    users.getOrElse("1", Effect.succeed(ada))
+    users.getOrElse("1", (previous) => Effect.orElse(previous, () => fetchUser))
+    users.getOrElse("1", Effect.die("a defect"))
+    users.getOrElse("1", Effect.fail("no user"))
+    users.getOrElseMany(["1"], (ids) => Effect.succeed(ids.map((id) => [id, new User({ id: Number(id) })] as const)))
+    fetchUser.pipe(GhostDB.cached("1", { schema: User }))
+    expectTypeOf(users.get("1")).toEqualTypeOf<
+      Effect.Effect<Option.Option<User>, NoMoreServers | KeyError | ParseError, GhostDB>
+    >()
+  })
+
+  it("refuses a plain object, which the class could not encode", () => {
+    // @ts-expect-error no instance
+    users.put("1", { id: 1 })
+    // @ts-expect-error no instance
+    users.put("1", plain)
+    // @ts-expect-error a copy by spreading is no instance
+    users.put("1", { ...ada, id: 2 })
+    // @ts-expect-error no instance
+    users.add("1", plain)
+    // @ts-expect-error no instance
+    users.putMany([["1", plain]])
+    // @ts-expect-error no instance
+    users.addMany([["1", plain]])
+    // @ts-expect-error no instance
+    users.getOrElse("1", Effect.succeed(plain))
+    // @ts-expect-error no instance
+    users.getOrElse("1", () => Effect.succeed({ id: 1 }))
+    // @ts-expect-error no instance
+    users.getOrElseMany(["1"], (ids) => Effect.succeed(ids.map((id) => [id, plain] as const)))
+    // @ts-expect-error no instance
+    Effect.succeed(plain).pipe(GhostDB.cached("1", { schema: User }))
+    class Point extends Schema.TaggedClass<Point>()("Point", { at: Schema.mutable(Schema.Array(Schema.Number)) }) {}
+    const points = GhostDB.forSchema(Point)
+    points.put("1", new Point({ at: [1, 2] }))
+    // @ts-expect-error no instance
+    points.put("1", { _tag: "Point", at: [1, 2] })
+  })
+
+  it("other schemas take what has their type", () => {
+    const structs = GhostDB.forSchema(Schema.Struct({ id: Schema.Number }))
+    structs.put("1", { id: 1 })
+    structs.put("1", ada)
+    structs.getOrElse("1", Effect.succeed({ id: 1, more: true }))
+    structs.putMany([["1", { id: 1 }]])
+    // @ts-expect-error no such member
+    structs.put("1", { id: 1, nam: "Ada" })
+    const dates = GhostDB.forSchema(Schema.Date)
+    dates.put("1", new Date())
+  })
+
+  it("is a Store, whoever writes its type", () => {
+    const store: Store<User> = users
+    const save = <A>(store: Store<A>, value: A) => store.put("1", value)
+    save(store, ada)
+    save(users, ada)
+  })
+})
+
+describe("functions that are generic in the schema", () => {
+  it("ask for JsonEncoded and hand it on", () => {
+    const storeOf = <A, I>(schema: Schema.Schema<A, I> & JsonEncoded<I>, prefix: string) =>
+      GhostDB.forSchema(schema, { prefix, ttl: "5 minutes" })
+    expectTypeOf(storeOf(User, "u:").get("1")).toEqualTypeOf<
+      Effect.Effect<Option.Option<User>, NoMoreServers | KeyError | ParseError, GhostDB>
+    >()
+    const remember = <A, I, E, R>(
+      schema: Schema.Schema<A, I> & JsonEncoded<I>,
+      effect: Effect.Effect<A, E, R>,
+      options?: GetOrElseOptions<A, "server">
+    ) => GhostDB.forSchema(schema, { onDecodeError: "miss" }).getOrElse("1", effect, options)
+    expectTypeOf(remember(Schema.Number, Effect.succeed(1), { ttl: "1 minute" })).toMatchTypeOf<
+      Effect.Effect<number, unknown, GhostDB>
+    >()
+    // @ts-expect-error the encoded side must be JSON
+    storeOf(Schema.DateFromSelf, "d:")
   })
 })
 
