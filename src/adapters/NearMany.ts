@@ -68,7 +68,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
         (fetched) =>
           Effect.forEach(
             fetched,
-            ([exit], at) =>
+            ({ exit = noResult }, at) =>
               Effect.map(resultOf(exit), (result) => {
                 results[missing[at]?.[0] ?? 0] = result
               }),
@@ -115,6 +115,9 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
     delete: (keys) => writing(keys, undefined, far.delete(keys))
   }
 }
+
+/** A client gives one for each key. */
+const noResult = Exit.die(new Error("a command on many keys has no result for one of them"))
 
 /** A failure with an error of the command is its result. */
 const resultOf = <A>(exit: Exit.Exit<A, NoMoreServers | KeyError>): Effect.Effect<ManyKeys.KeyResult<A>> =>

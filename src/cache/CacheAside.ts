@@ -12,29 +12,19 @@ import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import { KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
-import type { Json } from "../model/Json.js"
-import { Ttl } from "../model/Ttl.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import type { CacheEvent } from "./CacheEvents.js"
 import type { BackgroundOptions, Call } from "./Calls.js"
 import * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
+import * as LoadedValues from "./LoadedValues.js"
 import { LoadTimeout } from "./LoadTimeout.js"
 import * as Lock from "./Lock.js"
 import * as Outage from "./Outage.js"
 import * as PerClient from "./PerClient.js"
 import * as Stamps from "./Stamps.js"
 import * as StorableJson from "./StorableJson.js"
-import * as StoredEntry from "./StoredEntry.js"
-
-/** How failures of the effect are remembered. */
-export interface Failures<F, R> {
-  /** In milliseconds. */
-  readonly lifetime: number
-  readonly decode: (json: unknown) => Effect.Effect<F, ParseError, R>
-  /** The JSON of a failure; none of one that is not to be remembered. */
-  readonly encode: (error: unknown) => Effect.Effect<Option.Option<Json>, ParseError, R>
-}
+import type * as StoredEntry from "./StoredEntry.js"
 
 /** One lookup of a key, and the effect that gives the value where there is none. */
 export interface Lookup<A, E, R, F> {
@@ -46,35 +36,29 @@ export interface Lookup<A, E, R, F> {
   /** Whether the effect makes use of the previous value. */
   readonly wantsPrevious: boolean
   readonly freshness: Freshness.Freshness<A>
-  readonly failures: Failures<F, R> | undefined
+  readonly failures: LoadedValues.Failures<F, R> | undefined
 }
 
 /** What can go wrong besides the effect; the options decide which of it can. */
 export type LookupError = KeyError | NoMoreServers | ParseError | LoadTimeout
 
 /** What callers of a key share: each makes of it what its own schema and options say. */
-type Outcome<A> =
+export type Outcome<A> =
   /** What a node had. */
   | { readonly _tag: "Read"; readonly found: EntryStore.Found }
   | { readonly _tag: "Outage"; readonly error: NoMoreServers }
   /** Nothing to use. Each caller waits for the effect as long as its own options say. */
   | { readonly _tag: "Missed"; readonly previous: StoredEntry.StoredEntry | undefined }
-  | {
-      readonly _tag: "Ran"
-      readonly value: A
-      /** None where the value was not encoded, since it was not stored. */
-      readonly json: Option.Option<Json>
-      readonly outage: Option.Option<NoMoreServers>
-    }
+  | LoadedValues.Ran<A>
 
 /** What a caller makes of what was found. */
-type Decision<A, F> =
+export type Decision<A, F> =
   | { readonly _tag: "Answer"; readonly exit: Exit.Exit<A, F>; readonly early?: StoredEntry.StoredEntry | undefined }
   | { readonly _tag: "Stale"; readonly value: A; readonly entry: StoredEntry.StoredEntry }
   | { readonly _tag: "Run"; readonly previous: StoredEntry.StoredEntry | undefined }
 
 /** A lookup under way, for one caller. */
-interface Run<A, E, R, F> extends Lookup<A, E, R, F> {
+export interface Run<A, E, R, F> extends Lookup<A, E, R, F> {
   readonly state: PerClient.PerClient
   readonly clock: Clock.Clock
   readonly lookupVariant: string
@@ -89,22 +73,14 @@ const backgroundLimit = 60_000
 /** The value of a key, from the cache or else from the effect. */
 export const getOrElse = <A, E, R, F>(lookup: Lookup<A, E, R, F>): Effect.Effect<A, E | F | LookupError, R> =>
   Effect.withFiberRuntime((fiber) => {
-    const { db, entries, key } = lookup
+    const { db, key } = lookup
     if (typeof key !== "string") return Effect.fail(new KeyError({ key, reason: "NotAString" }))
     const state = PerClient.of(db)
-    const variant = `${state.name}:${entries.variant()}`
     let outcome: CacheEvent["type"] = "Miss"
-    const run: Run<A, E, R, F> = {
-      ...lookup,
-      state,
-      clock: Context.get(fiber.currentDefaultServices, Clock.Clock),
-      lookupVariant: `lookup:${variant}`,
-      runVariant: `run:${variant}`,
-      report: (type) => {
-        outcome = type
-        state.events.emit(type, key)
-      }
-    }
+    const run = begin(lookup, state, Context.get(fiber.currentDefaultServices, Clock.Clock), (type) => {
+      outcome = type
+      state.events.emit(type, key)
+    })
     if (!state.shared.isTraced(fiber)) return answer(run)
     return Effect.withSpan(
       Effect.ensuring(
@@ -115,6 +91,17 @@ export const getOrElse = <A, E, R, F>(lookup: Lookup<A, E, R, F>): Effect.Effect
       { attributes: { "db.system.name": "ghostdb" }, captureStackTrace: false }
     )
   })
+
+/** A lookup that begins now. */
+export const begin = <A, E, R, F>(
+  lookup: Lookup<A, E, R, F>,
+  state: PerClient.PerClient,
+  clock: Clock.Clock,
+  report: Run<A, E, R, F>["report"]
+): Run<A, E, R, F> => {
+  const variant = `${state.name}:${lookup.entries.variant()}`
+  return { ...lookup, state, clock, lookupVariant: `lookup:${variant}`, runVariant: `run:${variant}`, report }
+}
 
 /** As a span's attribute: `hit`, `stale`, `negative_hit`, … */
 const outcomeName = (type: CacheEvent["type"]) => type.replace(/(?<=.)[A-Z]/g, "_$&").toLowerCase()
@@ -158,7 +145,7 @@ const outageOfLookup = <A, E, R, F>(
   return compute(run, undefined, error)
 }
 
-const hasHardTimeout = <A>({ freshness }: { readonly freshness: Freshness.Freshness<A> }) =>
+export const hasHardTimeout = <A>({ freshness }: { readonly freshness: Freshness.Freshness<A> }) =>
   Number.isFinite(freshness.hard)
 
 /** There is nothing to use: callers who have no limit of their own wait for the leader's effect. */
@@ -169,7 +156,7 @@ const missed = <A, E, R, F>(
   hasHardTimeout(run) ? Effect.succeed({ _tag: "Missed", previous }) : compute(run, previous)
 
 /** What this caller makes of what is stored. The leader's lookups are counted. */
-const decide = <A, E, R, F>(
+export const decide = <A, E, R, F>(
   run: Run<A, E, R, F>,
   found: Option.Option<EntryStore.Found>,
   led: boolean
@@ -225,7 +212,7 @@ const decide = <A, E, R, F>(
   })
 }
 
-const carryOut = <A, E, R, F>(
+export const carryOut = <A, E, R, F>(
   run: Run<A, E, R, F>,
   decision: Decision<A, F>
 ): Effect.Effect<A, E | F | LookupError, R> => {
@@ -255,7 +242,7 @@ const carryOut = <A, E, R, F>(
 }
 
 /** What this caller makes of a shared outcome. The leader has the value itself, the others have copies of their own. */
-const settle = <A, E, R, F>(
+export const settle = <A, E, R, F>(
   run: Run<A, E, R, F>,
   outcome: Outcome<A>,
   led: boolean
@@ -286,7 +273,7 @@ const settle = <A, E, R, F>(
 }
 
 /** Runs the effect, together with all callers of the key. In an outage of the lookup, nothing is stored. */
-const compute = <A, E, R, F>(
+export const compute = <A, E, R, F>(
   run: Run<A, E, R, F>,
   previous: StoredEntry.StoredEntry | undefined,
   outage?: NoMoreServers
@@ -320,7 +307,10 @@ const compute = <A, E, R, F>(
 }
 
 /** A copy of its own for a caller who has waited for another's value. */
-const copied = <A, E, R, F>(run: Run<A, E, R, F>, outcome: Outcome<A>): Effect.Effect<Outcome<A>, LookupError, R> =>
+export const copied = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  outcome: Outcome<A>
+): Effect.Effect<Outcome<A>, LookupError, R> =>
   outcome._tag === "Ran" && Option.isSome(outcome.json)
     ? Effect.map(run.entries.decode(outcome.json.value), (value) => ({ ...outcome, value }))
     : Effect.succeed(outcome)
@@ -438,79 +428,16 @@ const execute = <A, E, R, F>(
     const startedAt = clock.unsafeCurrentTimeNanos()
     const value = yield* Effect.tapError(run.effect(old), (error) =>
       // A value that may still be served is worth more than a failure.
-      isRefresh || outage !== undefined ? Effect.void : remember(run, call, error)
+      isRefresh || outage !== undefined ? Effect.void : LoadedValues.remember(run, [call], error)
     )
     if (outage !== undefined) {
-      return { _tag: "Ran" as const, value, json: Option.none(), outage: Option.some(outage) }
+      return LoadedValues.ran(value, Option.none(), Option.some(outage))
     }
     const took =
       freshness.refreshAhead > 0 ? Math.max(Math.round(Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e6), 1) : 0
-    return yield* store(run, call, value, { start, took })
-  })
-
-/** Stores a failure of the effect where it is to be remembered. Where that fails, the failure of the effect stays. */
-const remember = <A, E, R, F>(
-  { clock, db, failures, key, state }: Run<A, E, R, F>,
-  call: Call,
-  error: E
-): Effect.Effect<void, never, R> =>
-  failures === undefined
-    ? Effect.void
-    : Effect.flatMap(failures.encode(error), (json) => {
-        if (Option.isNone(json)) return Effect.void
-        const expiresAt = clock.unsafeCurrentTimeMillis() + failures.lifetime
-        const entry = StoredEntry.exact.write({ ...StoredEntry.value(json.value, expiresAt), _tag: "Failure" })
-        return state.calls.store(call, db.put(key, entry, Ttl.forServer(failures.lifetime)))
-      }).pipe(
-        Effect.catchTag("NoMoreServers", (outage) => Outage.record(db, outage)),
-        Effect.catchAllCause((cause) =>
-          Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Outage.recordNotStored(db, key, cause)
-        ),
-        Effect.catchAll(() => Effect.void)
-      )
-
-/** Stores the value of the effect for as long as the options say. The value itself is never lost to that. */
-const store = <A, E, R, F>(
-  run: Run<A, E, R, F>,
-  call: Call,
-  value: A,
-  { start, took }: { readonly start: Stamps.LoadStart; readonly took: number }
-): Effect.Effect<Outcome<A>, never, R> =>
-  Effect.gen(function* () {
-    const { db, entries, freshness, key, state } = run
-    const result = (json: Option.Option<Json>, outage: Option.Option<NoMoreServers> = Option.none()): Outcome<A> => ({
-      _tag: "Ran",
-      value,
-      json,
-      outage
+    const [stored = Exit.succeed(LoadedValues.ran(value))] = yield* LoadedValues.store(run, [{ call, value }], {
+      start,
+      took
     })
-    const notStored = (json: Option.Option<Json> = Option.none()) => {
-      state.events.emit("NotStored", key)
-      return result(json)
-    }
-    const plan = Either.try({
-      try: () => ({ lifetime: freshness.lifetimeOf(value), tags: freshness.tagsOf(value) }),
-      catch: (error) => error
-    })
-    if (Either.isLeft(plan)) {
-      yield* Outage.recordNotStored(db, key, Cause.die(plan.left))
-      return notStored()
-    }
-    if (plan.right.lifetime === 0) return notStored()
-    const lifetime = yield* Freshness.jittered(plan.right.lifetime, freshness)
-    const json = yield* Effect.orDie(entries.encode(key, value))
-    const { staleFor } = freshness
-    const { tags } = plan.right
-    const loadedAt = Stamps.loadedAt(db, start, entries.stampKeys(tags))
-    const write = entries.write(db.put, key, json, { lifetime, staleFor, loadedAt, tags, took })
-    const stored = yield* Effect.either(state.calls.store(call, write))
-    if (Either.isLeft(stored)) {
-      if (stored.left._tag === "KeyError") return notStored(Option.some(json))
-      state.events.emit("Outage", key)
-      if (freshness.onOutage === "run") yield* Outage.record(db, stored.left)
-      return result(Option.some(json), Option.some(stored.left))
-    }
-    if (!Option.contains(stored.right, "STORED")) return notStored(Option.some(json))
-    state.events.emit("Stored", key)
-    return result(Option.some(json))
+    return yield* stored
   })

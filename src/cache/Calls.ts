@@ -25,6 +25,8 @@ export interface Call {
   readonly joinableUntil: number
   /** Made when first needed: most calls have one caller, and it costs as much as all else here. */
   result: Deferred.Deferred<unknown, unknown> | undefined
+  /** Set when it has ended: some may only then come to wait for it. */
+  exit: Exit.Exit<unknown, unknown> | undefined
   /** How many wait for it. A call in the background ends with the last of them, unless it is kept. */
   waiting: number
   keep: boolean
@@ -45,6 +47,14 @@ export interface BackgroundOptions {
   readonly joinableFor: number
   /** Whether it goes on when nobody waits. */
   readonly keep: boolean
+}
+
+/** What {@link Calls.shareMany} gives for one key. */
+export interface SharedResult<A, E> {
+  /** Absent where the work has ended without a result. */
+  readonly exit: Exit.Exit<A, E> | undefined
+  /** Whether this caller has run the work. */
+  readonly led: boolean
 }
 
 /** The result of a call that ended without one: those who wait run their own. */
@@ -92,11 +102,11 @@ export class Calls {
         onFailure: (cause) =>
           Effect.flatMap(FiberRef.get(FiberRef.interruptedCause), (interruption) => {
             // The effect's own interruption is its result; that of the caller is nobody else's.
-            this.#complete(call, Cause.isEmpty(interruption) ? Exit.failCause(cause) : Exit.succeed(gone))
+            this.complete(call, Cause.isEmpty(interruption) ? Exit.failCause(cause) : Exit.succeed(gone))
             return Effect.failCause(cause)
           }),
         onSuccess: (result) => {
-          this.#complete(call, Exit.succeed(result))
+          this.complete(call, Exit.succeed(result))
           return Effect.succeed([result, true] as const)
         }
       })
@@ -104,51 +114,76 @@ export class Calls {
   }
 
   /**
-   * {@link share} of many keys: `lead` runs once for those whose work is not under way, and gives the result of each call.
-   * The results are in the order of the keys; none of them is given twice.
+   * {@link share} of many keys: `lead` runs once for those whose work is not under way, and gives the exit of each call;
+   * it may complete calls earlier. The results are in the order of the keys, which are distinct. Where `lead` gives no exit
+   * for a call, there is none here, and those who wait for it run their own.
    */
   shareMany<A, E, R>(
     clock: Clock.Clock,
     keys: ReadonlyArray<string>,
     variant: string,
-    lead: (calls: ReadonlyArray<Call>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E>>, never, R>
-  ): Effect.Effect<ReadonlyArray<readonly [result: Exit.Exit<A, E>, led: boolean]>, never, R> {
+    lead: (calls: ReadonlyArray<Call>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E> | undefined>, never, R>
+  ): Effect.Effect<ReadonlyArray<SharedResult<A, E>>, never, R> {
     return Effect.uninterruptibleMask((restore) => {
       const joined = keys.map((key) => this.joinable(clock, key, variant))
-      const led: Array<Call> = []
-      for (const [index, call] of joined.entries()) {
-        if (call === undefined) led.push(this.#add(keys[index] ?? "", variant, Number.POSITIVE_INFINITY, false))
-      }
+      const led = keys.flatMap((key, index) =>
+        joined[index] === undefined ? this.#add(key, variant, Number.POSITIVE_INFINITY, false) : []
+      )
       const leading = led.length === 0 ? Effect.succeed([]) : restore(lead(led))
       return Effect.matchCauseEffect(leading, {
         onFailure: (cause) => {
           // Whoever waits runs its own: what has ended here may be this caller alone.
-          for (const call of led) this.#complete(call, Exit.succeed(gone))
+          for (const call of led) this.complete(call, undefined)
           return Effect.failCause(cause)
         },
-        onSuccess: (results) => {
+        onSuccess: (exits) => {
+          for (const [index, call] of led.entries()) this.complete(call, exits[index])
+          const results: Array<SharedResult<A, E>> = []
           let next = 0
-          for (const [index, call] of led.entries()) this.#complete(call, results[index] ?? Exit.succeed(gone))
-          return Effect.forEach(joined, (call, index) => {
-            // Each call that was led has its result.
-            if (call === undefined) return Effect.succeed([results[next++] as Exit.Exit<A, E>, true] as const)
-            return Effect.matchCauseEffect(restore(this.wait<A, E>(clock, call)), {
-              onFailure: (cause): Effect.Effect<readonly [Exit.Exit<A, E>, boolean]> =>
-                Cause.isInterruptedOnly(cause) ? Effect.interrupt : Effect.succeed([Exit.failCause(cause), false]),
-              onSuccess: (result) =>
-                Option.isSome(result)
-                  ? Effect.succeed([Exit.succeed(result.value), false] as const)
-                  : Effect.map(
-                      this.shareMany(clock, [keys[index] ?? ""], variant, lead),
-                      (again) =>
-                        // One key has one result.
-                        again[0] as readonly [Exit.Exit<A, E>, boolean]
-                    )
-            })
-          })
+          for (const [index, call] of joined.entries()) {
+            if (call === undefined) results[index] = { exit: exits[next++], led: true }
+          }
+          return this.#join(clock, keys, variant, lead, joined, results, restore)
         }
       })
     })
+  }
+
+  /** Waits for the calls of others, one after the other; what ends without a result is shared anew, all at once. */
+  #join<A, E, R>(
+    clock: Clock.Clock,
+    keys: ReadonlyArray<string>,
+    variant: string,
+    lead: (calls: ReadonlyArray<Call>) => Effect.Effect<ReadonlyArray<Exit.Exit<A, E> | undefined>, never, R>,
+    joined: ReadonlyArray<Call | undefined>,
+    results: Array<SharedResult<A, E>>,
+    restore: <B, F, S>(effect: Effect.Effect<B, F, S>) => Effect.Effect<B, F, S>
+  ): Effect.Effect<ReadonlyArray<SharedResult<A, E>>, never, R> {
+    const waiting = joined.flatMap((call, index) => (call === undefined ? [] : [{ call, index }]))
+    if (waiting.length === 0) return Effect.succeed(results)
+    const left: Array<number> = []
+    const wait = ({ call, index }: (typeof waiting)[number]) =>
+      Effect.map(Effect.exit(restore(this.wait<A, E>(clock, call))), (exit) => {
+        if (Exit.isFailure(exit)) results[index] = { exit: Exit.failCause(exit.cause), led: false }
+        else if (Option.isSome(exit.value)) results[index] = { exit: Exit.succeed(exit.value.value), led: false }
+        else left.push(index)
+      })
+    return Effect.zipRight(
+      Effect.forEach(waiting, (one) => Effect.zipRight(restore(Effect.void), wait(one)), { discard: true }),
+      Effect.suspend(() => {
+        if (left.length === 0) return restore(Effect.succeed(results))
+        const again = this.shareMany(
+          clock,
+          left.map((index) => keys[index] ?? ""),
+          variant,
+          lead
+        )
+        return Effect.map(restore(again), (others) => {
+          for (const [at, other] of others.entries()) results[left[at] ?? 0] = other
+          return results
+        })
+      })
+    )
   }
 
   /**
@@ -182,7 +217,7 @@ export class Calls {
         }),
         Effect.onExit((exit) =>
           Effect.sync(() =>
-            this.#complete(
+            this.complete(
               call,
               Exit.isInterrupted(exit)
                 ? Exit.succeed(gone)
@@ -270,22 +305,31 @@ export class Calls {
     return this.#calls.size === 0
   }
 
-  /** Stores the result of a call, unless the key was written meanwhile. */
-  store<A, E, R>(call: Call, store: Effect.Effect<A, E, R>): Effect.Effect<Option.Option<A>, E, R> {
+  /** Stores the results of calls at once: `store` is given those whose keys were not written meanwhile. */
+  store<C extends { readonly call: Call }, A, E, R>(
+    results: ReadonlyArray<C>,
+    store: (wanted: ReadonlyArray<C>) => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
     return Effect.suspend(() => {
-      if (call.detached) return Effect.succeedNone
+      const wanted = results.filter(({ call }) => !call.detached)
       const stored = Deferred.unsafeMake<void>(FiberId.none)
-      call.storing = stored
-      return Intent.run({ storing: true }, store).pipe(
-        Effect.asSome,
-        Effect.ensuring(
-          Effect.sync(() => {
-            call.storing = undefined
-            Deferred.unsafeDone(stored, Exit.void)
-          })
-        )
+      for (const { call } of wanted) call.storing = stored
+      return Effect.ensuring(
+        Intent.run({ storing: true }, store(wanted)),
+        Effect.sync(() => {
+          for (const { call } of wanted) call.storing = undefined
+          Deferred.unsafeDone(stored, Exit.void)
+        })
       )
     })
+  }
+
+  /** Ends a call, unless that has been done. Without an exit, those who wait for it run their own. */
+  complete(call: Call, exit: Exit.Exit<unknown, unknown> = Exit.succeed(gone)): void {
+    if (call.exit !== undefined) return
+    call.exit = exit
+    this.#remove(call)
+    if (call.result !== undefined) Deferred.unsafeDone(call.result, exit)
   }
 
   #add(key: string, variant: string, joinableUntil: number, keep: boolean): Call {
@@ -294,6 +338,7 @@ export class Calls {
       variant,
       joinableUntil,
       result: undefined,
+      exit: undefined,
       waiting: 0,
       keep,
       detached: false,
@@ -314,13 +359,11 @@ export class Calls {
     else calls.splice(at, 1)
   }
 
-  #complete(call: Call, exit: Exit.Exit<unknown, unknown>): void {
-    this.#remove(call)
-    if (call.result !== undefined) Deferred.unsafeDone(call.result, exit)
-  }
-
   #resultOf(call: Call): Deferred.Deferred<unknown, unknown> {
-    call.result ??= Deferred.unsafeMake(FiberId.none)
-    return call.result
+    if (call.result !== undefined) return call.result
+    const result = Deferred.unsafeMake<unknown, unknown>(FiberId.none)
+    call.result = result
+    if (call.exit !== undefined) Deferred.unsafeDone(result, call.exit)
+    return result
   }
 }

@@ -4,11 +4,13 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as FiberRef from "effect/FiberRef"
 import type * as Option from "effect/Option"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json, Storable } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
+import * as Intent from "./Intent.js"
 
 /**
  * What came of one key.
@@ -49,7 +51,10 @@ const concurrency = 128
 
 const oneByOne = (db: GhostDBService): ManyKeys => {
   const each = <I, A>(items: ReadonlyArray<I>, command: (item: I) => Effect.Effect<A, NoMoreServers | KeyError>) =>
-    Effect.forEach(items, (item) => Effect.either(command(item)), { concurrency })
+    // A fiber has no intent of the one that started it.
+    Effect.flatMap(FiberRef.get(Intent.current), (intent) =>
+      Effect.forEach(items, (item) => Intent.run(intent, Effect.either(command(item))), { concurrency })
+    )
   // Their makers have checked that values are JSON.
   const storable = (value: unknown) => value as Storable<Json>
   return {

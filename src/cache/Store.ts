@@ -16,6 +16,7 @@ import * as CacheAside from "./CacheAside.js"
 import * as CacheAsideMany from "./CacheAsideMany.js"
 import * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
+import type * as LoadedValues from "./LoadedValues.js"
 import * as ManyKeys from "./ManyKeys.js"
 import * as ReservedKeys from "./ReservedKeys.js"
 import * as SafeDecode from "./SafeDecode.js"
@@ -219,7 +220,7 @@ const stampOf = ({ clearable, expiry, prefix }: StoreKeyOptions<Expiry>): string
 const failuresOf = <F, FI, FR>(
   failure: FailureOptions<F, FI, FR> | undefined,
   lifetime: number
-): CacheAside.Failures<F, FR> | undefined =>
+): LoadedValues.Failures<F, FR> | undefined =>
   failure === undefined || lifetime === 0
     ? undefined
     : {
@@ -311,7 +312,7 @@ export const make = <
   /** The options of a call, with the store's where it says nothing. */
   const inForce = <F2, FI2, FR2>(call: AnyCallOptions<A, F2, FI2, FR2> | undefined) => {
     const freshness = call === undefined ? own : Freshness.resolve<A>(merge(given, call))
-    const failures: CacheAside.Failures<F | F2, FR | FR2> | undefined =
+    const failures: LoadedValues.Failures<F | F2, FR | FR2> | undefined =
       call?.failure === undefined
         ? failuresOf(given.failure, freshness.failureLifetime)
         : failuresOf(call.failure, freshness.failureLifetime)

@@ -114,6 +114,74 @@ describe("getOrElseMany", () => {
     }).pipe(Effect.provide(TestCluster.layer()))
   )
 
+  it.effect("where the caller that loads is interrupted, the others load together", () =>
+    Effect.gen(function* () {
+      const { calls, loader } = yield* lengths
+      const first = yield* Effect.fork(numbers.getOrElseMany(["a", "bb", "ccc"], () => Effect.never))
+      yield* TestClock.adjust("1 millis")
+      const second = yield* Effect.fork(numbers.getOrElseMany(["bb", "dddd", "a"], loader))
+      yield* TestClock.adjust("1 millis")
+      expect(yield* calls).toEqual([["dddd"]])
+      yield* Fiber.interrupt(first)
+      expect([...(yield* Fiber.join(second))]).toEqual([
+        ["bb", 2],
+        ["dddd", 4],
+        ["a", 1]
+      ])
+      expect(yield* calls).toEqual([["dddd"], ["bb", "a"]])
+    }).pipe(Effect.provide(TestCluster.layer()))
+  )
+
+  it.effect("who waits for a key that was found does not wait for the loader of the others", () =>
+    Effect.gen(function* () {
+      yield* numbers.put("a", 10)
+      const db = yield* GhostDB
+      const looking = yield* Deferred.make<void>()
+      const slow = { ...db, get: (key: string) => Effect.zipRight(Deferred.await(looking), db.get(key)) }
+      const batch = yield* Effect.fork(
+        Effect.provideService(
+          numbers.getOrElseMany(["a", "bb"], () => Effect.never),
+          GhostDB,
+          slow
+        )
+      )
+      yield* TestClock.adjust("1 millis")
+      const single = yield* Effect.fork(
+        Effect.provideService(numbers.getOrElse("a", Effect.dieMessage("not shared")), GhostDB, slow)
+      )
+      yield* TestClock.adjust("1 millis")
+      yield* Deferred.succeed(looking, undefined)
+      yield* TestClock.adjust("1 millis")
+      expect(yield* Fiber.join(single)).toBe(10)
+      yield* Fiber.interrupt(batch)
+    }).pipe(Effect.provide(TestCluster.layer()))
+  )
+
+  it.effect("a key that is written while it is loaded keeps what was written", () =>
+    Effect.gen(function* () {
+      const gate = yield* Deferred.make<void>()
+      const { loader } = yield* lengths
+      const batch = yield* Effect.fork(
+        numbers.getOrElseMany(["a", "bb"], (keys) => Effect.zipRight(Deferred.await(gate), loader(keys)))
+      )
+      yield* TestClock.adjust("1 millis")
+      yield* numbers.put("a", 50)
+      yield* Deferred.succeed(gate, undefined)
+      expect([...(yield* Fiber.join(batch)).values()]).toEqual([1, 2])
+      expect([...(yield* numbers.getSomes(["a", "bb"])).values()]).toEqual([50, 2])
+    }).pipe(Effect.provide(TestCluster.layer()))
+  )
+
+  it.effect("a failure is remembered for each key", () =>
+    Effect.gen(function* () {
+      const failure = { schema: Schema.String, ttl: 60 } as const
+      const failing = () => Effect.fail("no database")
+      expect(yield* Effect.flip(numbers.getOrElseMany(["a", "b"], failing, { failure }))).toBe("no database")
+      expect(yield* Effect.flip(numbers.getOrElse("b", Effect.succeed(1), { failure }))).toBe("no database")
+      expect(yield* Effect.flip(numbers.getOrElseMany(["c", "a"], failing, { failure }))).toBe("no database")
+    }).pipe(Effect.provide(TestCluster.layer()))
+  )
+
   it.effect("an outage of the cache is no outage of the loader", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster

@@ -51,6 +51,23 @@ describe("many keys, decorated", () => {
     }).pipe(Effect.provide(NearCache.layer({ capacity: 10, ttl: 60 }).pipe(Layer.provideMerge(TestCluster.layer()))))
   )
 
+  it.effect("callers of the same keys at the same time ask a near cache's nodes once, and each has all of them", () =>
+    Effect.gen(function* () {
+      yield* GhostDB.putMany([
+        ["a", 1],
+        ["b", 2],
+        ["c", 3]
+      ])
+      const before = yield* gets
+      const [first, second] = yield* Effect.all([GhostDB.getMany(["a", "b"]), GhostDB.getMany(["b", "a", "c"])], {
+        concurrency: "unbounded"
+      })
+      expect([...first.values()]).toEqual([some(1), some(2)])
+      expect([...second.values()]).toEqual([some(2), some(1), some(3)])
+      expect((yield* gets) - before).toBe(3)
+    }).pipe(Effect.provide(NearCache.layer({ capacity: 10, ttl: 60 }).pipe(Layer.provideMerge(TestCluster.layer()))))
+  )
+
   it.effect("a service that changes one of the commands changes it for many keys as well", () =>
     Effect.gen(function* () {
       const db = yield* GhostDB

@@ -52,3 +52,50 @@ for (const [name, store] of Object.entries(stores)) {
     )
   })
 }
+
+describe("getOrElseMany starts no more fibers than a lookup, and a write of what is missing", () => {
+  const store = stores["expired exactly"]
+  const loader = (keys: ReadonlyArray<string>) => Effect.succeed(keys.map((key) => [key, user] as const))
+
+  it.effect("for keys that are missing, and for those that are not", () =>
+    Effect.gen(function* () {
+      yield* GhostDB.get("warm")
+      const got = yield* fibersOf(store.getSomes(keys))
+      const put = yield* fibersOf(GhostDB.putMany(keys.map((key) => [key, user] as const)))
+      expect(yield* fibersOf(store.getOrElseMany(keys, loader))).toBe(got + put)
+      expect(yield* fibersOf(store.getOrElseMany(keys, loader))).toBe(got)
+    }).pipe(Effect.provide(TestCluster.layer({ nodes: 1 })))
+  )
+
+  it.effect("for keys that another caller loads, and for a failure that is remembered", () =>
+    Effect.gen(function* () {
+      yield* GhostDB.get("warm")
+      const got = yield* fibersOf(store.getSomes(keys))
+      const put = yield* fibersOf(GhostDB.putMany(keys.map((key) => [key, user] as const)))
+      const both = Effect.all([store.getOrElseMany(keys, loader), store.getOrElseMany(keys, loader)], {
+        concurrency: "unbounded"
+      })
+      // The two of them, and the one that waits for them.
+      expect(yield* fibersOf(both)).toBe(got + put + 3)
+      const failing = store.getOrElseMany(
+        keys.map((key) => `no ${key}`),
+        () => Effect.fail("no database"),
+        { failure: { schema: Schema.String, ttl: 60 } }
+      )
+      expect(yield* fibersOf(Effect.flip(failing))).toBe(got + put)
+    }).pipe(Effect.provide(TestCluster.layer({ nodes: 1 })))
+  )
+
+  it.effect("in an outage", () =>
+    Effect.gen(function* () {
+      const cluster = yield* TestCluster
+      yield* GhostDB.get("warm")
+      yield* Effect.forEach(cluster.nodes, cluster.stop)
+      yield* GhostDB.getMany(keys)
+      const got = yield* fibersOf(store.getSomes(keys).pipe(Effect.ignore))
+      const values = store.getOrElseMany(keys, loader)
+      expect(yield* fibersOf(values)).toBe(got)
+      expect((yield* values).size).toBe(keys.length)
+    }).pipe(Effect.provide(TestCluster.layer({ nodes: 1 })))
+  )
+})
