@@ -2,6 +2,7 @@
 
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
@@ -24,8 +25,14 @@ const watchUrl = (url: string, poll: Schedule.Schedule<unknown>) =>
     ([{ watchUrl }, FetchHttpClient]) => Effect.provide(watchUrl(url, { poll }), FetchHttpClient.layer)
   )
 
-const watch = (nodesFile: string, poll: Schedule.Schedule<unknown>) =>
-  isUrl(nodesFile) ? watchUrl(nodesFile, poll) : Effect.provide(watchFile(nodesFile, { poll }), platform)
+const watch = (nodesFile: string, poll: Schedule.Schedule<unknown>) => {
+  // The compiler refuses anything else; for untyped code.
+  if (typeof nodesFile !== "string") return Effect.die(new Cause.IllegalArgumentException(notNodesFile))
+  return isUrl(nodesFile) ? watchUrl(nodesFile, poll) : Effect.provide(watchFile(nodesFile, { poll }), platform)
+}
+
+const notNodesFile =
+  "GhostDBLive takes the path or the URL of a nodes file, as a string; for a list of nodes, use Client.layer({ nodes })"
 
 /**
  * The client of the cluster that a nodes file names: a path, or an `http://` or `https://` URL. The file is watched, the

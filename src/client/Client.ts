@@ -48,6 +48,9 @@ export const make = (options: ClientOptions): Effect.Effect<GhostDBService, Node
 
 const start = Effect.fnUntraced(function* (options: ClientOptions, settings: GhostDBConfig.Settings) {
   const { nodes } = yield* validate(options.nodes)
+  const unknown = GhostDBConfig.unknownOptions(options)
+  if (unknown.length > 0)
+    yield* Effect.logWarning(`GhostDB ignores options that it does not have: ${unknown.join(", ")}`)
   const transport = yield* Transport
   const attemptTimeout = Math.min(settings.attemptTimeout, settings.deadline)
   const runtime = yield* Effect.runtime()

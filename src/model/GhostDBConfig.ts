@@ -299,3 +299,13 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
  */
 export const resolveOrDie = (options: GhostDBOptions): Effect.Effect<Settings> =>
   Effect.orDieWith(resolve(options), (problem) => new Cause.IllegalArgumentException(problem))
+
+/**
+ * What is given that is no option of a client, and so has no effect: a misspelt name in untyped code.
+ *
+ * @internal
+ */
+export const unknownOptions = (options: GhostDBOptions): ReadonlyArray<string> =>
+  Object.entries(options).flatMap(([name, value]) =>
+    value === undefined || name === "nodes" || name === "changes" || Object.hasOwn(defaults, name) ? [] : [name]
+  )
