@@ -71,9 +71,9 @@ const bundles = async () => {
   console.log(
     `get and put in a bundle: ${asModule.toFixed(1)} KiB compressed, ${asTag.toFixed(1)} as statics of the tag`
   )
-  ok(asModule < 34, "the functions of the module bring more than the client and themselves")
+  ok(asModule < 36, "the functions of the module bring more than the client and themselves")
   // A bundler keeps all statics of a class, so that the policies of the cache are here.
-  ok(asTag < 45)
+  ok(asTag < 47)
 }
 
 /** What Node.js says where `effect` is a version that has none of Effect 3's modules, or is not there. */
@@ -142,12 +142,17 @@ try {
   await says(["--help"], 0, /serve/)
   await says(["get", "key"], 2, /^$/)
   for (const dialect of ["v1", "v2", "raft"]) {
-    await support.serving(folder, dialect, async () => {
+    await support.serving(folder, ["--dialect", dialect, "--port", "0"], async () => {
       if (dialect === "v2") await programs()
       await commands(dialect)
     })
     console.log(`${dialect}: ok`)
   }
+  await support.serving(folder, support.composeOptions(), async () => {
+    await says(["put", "key", "1"], 0, /^STORED$/m)
+    await says(["get", "key"], 0, /^1$/m)
+  })
+  console.log("the node of the compose file: ok")
 } finally {
   rmSync(folder, { recursive: true })
 }

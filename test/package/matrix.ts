@@ -345,7 +345,7 @@ try {
   const served = makeFolder("served", {})
   await installPeers(served, tarball, newest)
   await writeContract(served)
-  await support.serving(served, "v2", async () => {
+  await support.serving(served, ["--dialect", "v2", "--port", "0"], async () => {
     if (isWanted("runtimes")) await runtimes(served)
     if (isWanted("peers")) await peers(tarball, served)
     if (isWanted("managers")) await managers(tarball, served)

@@ -80,15 +80,33 @@ export const firstProgram = (): string => {
 /** {@link firstProgram} in JavaScript: it has no types; that is all the difference. */
 export const firstProgramInJavaScript = (): string => firstProgram().replaceAll("(symbol: string)", "(symbol)")
 
+/** The options of `ghostdb serve` in the compose file: on loopback, on a free port, with its nodes file here. */
+export const composeOptions = (): ReadonlyArray<string> => {
+  const compose = readFileSync(join(root, "examples", "compose.yaml"), "utf8")
+  const command = /^ {2}command: npx --yes --package effect-ghostdb ghostdb serve (.*)$/m.exec(compose)?.[1] ?? ""
+  const here = new Map([
+    ["--host", "127.0.0.1"],
+    ["--port", "0"],
+    ["--file", "gdb.conf"]
+  ])
+  const words = command.split(" ")
+  for (const option of here.keys()) ok(words.includes(option))
+  return words.map((word, i) => here.get(words[i - 1] ?? "") ?? word)
+}
+
 /** What {@link firstProgram} prints. */
 export const firstOutput = /price: 3107\.3/
 
 /**
  * Embedded nodes of the package that is installed in a folder, and the nodes file there that names them, while `use` runs.
  */
-export const serving = async (folder: string, dialect: string, use: () => Promise<void>): Promise<void> => {
+export const serving = async (
+  folder: string,
+  options: ReadonlyArray<string>,
+  use: () => Promise<void>
+): Promise<void> => {
   const bin = join(folder, "node_modules", ".bin", "ghostdb")
-  const server: ChildProcess = spawn(bin, ["serve", "--dialect", dialect, "--port", "0"], {
+  const server: ChildProcess = spawn(bin, ["serve", ...options], {
     cwd: folder,
     env: environment,
     stdio: ["ignore", "ignore", "inherit"]
