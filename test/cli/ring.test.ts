@@ -57,4 +57,51 @@ describe("ring", () => {
       assert.include(stdout, "####")
     })
   )
+
+  live("of a raft cluster it says that every node holds a key, and who leads, with --live and without", () =>
+    Effect.gen(function* () {
+      const { addresses, ghostdb, json, servers } = yield* cluster({ dialect: "raft", electionTime: "200 millis" })
+      const [first, ...others] = addresses
+      for (const args of [
+        ["ring", "AMZN"],
+        ["ring", "AMZN", "--live"],
+        ["ring", "AMZN", "--remove", first!]
+      ]) {
+        expectEnd(
+          0,
+          `"AMZN" is on every node, since these are raft members; ${first} leads\n`,
+          ""
+        )(yield* ghostdb(args))
+      }
+      assert.deepStrictEqual(yield* json(["ring", "AMZN"]), {
+        code: 0,
+        document: { key: "AMZN", nodes: addresses, leader: first }
+      })
+      yield* servers[0]!.stop
+      const found = yield* Effect.repeat(Effect.delay(json(["ring", "AMZN"]), "50 millis"), {
+        until: ({ document }) => JSON.stringify(document).includes(`"leader":"127`)
+      })
+      const { leader, nodes } = found.document as { readonly leader: string; readonly nodes: ReadonlyArray<string> }
+      assert.deepStrictEqual(nodes, others)
+      assert.include(others, leader)
+      yield* servers[1]!.stop
+      // One of three has no majority, and leads nothing.
+      const { stdout } = yield* Effect.repeat(Effect.delay(ghostdb(["ring", "AMZN"]), "50 millis"), {
+        until: ({ stdout }) => stdout.includes("no node leads")
+      })
+      assert.strictEqual(stdout, `"AMZN" is on every node, since these are raft members; no node leads\n`)
+    })
+  )
+
+  live("where no node answers, it says what it could not see", () =>
+    Effect.gen(function* () {
+      const { ghostdb, json, servers } = yield* cluster({ nodes: 2 })
+      for (const { stop } of servers) yield* stop
+      const { code, stderr, stdout } = yield* ghostdb(["ring", "AMZN"])
+      assert.strictEqual(code, 0)
+      assert.match(stdout, /^"AMZN" is on 127\S+; if it dies, 127\S+ takes over\n$/)
+      assert.strictEqual(stderr, "ghostdb: no node answers: if these are raft members, each of them holds the key\n")
+      assert.strictEqual((yield* json(["ring", "AMZN"])).code, 0)
+    })
+  )
 })

@@ -1,9 +1,12 @@
 /** `ghostdb ring`: which node holds what, and what a change of the nodes would do. */
 
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import type * as Probe from "../../cluster/Probe.js"
 import * as NodesFile from "../../discovery/NodesFile.js"
+import type { Dialect } from "../../model/Dialect.js"
 import * as Ring from "../../ring/Ring.js"
 import * as RingPlan from "../../ring/RingPlan.js"
 import { type Connection, withProbe } from "../connection.js"
@@ -36,24 +39,96 @@ const barWidth = 40
 
 const replicasTried = [1, 10, 50, 100, 200] as const
 
-/** The nodes, with `live` those of them that answer a ping. */
-const nodesOf = (connection: Connection, live: boolean) =>
-  live
-    ? withProbe(connection, (probe, { nodes }) =>
-        Effect.gen(function* () {
-          const pongs = yield* Effect.forEach(nodes, (node) => Effect.either(probe.ping(node)), {
-            concurrency: "unbounded"
-          })
-          const raft = pongs.some((pong) => Either.isRight(pong) && pong.right.dialect === "raft")
-          const answering = nodes.filter((_, i) => Either.isRight(pongs[i]!))
-          return answering.length === 0
-            ? yield* new NoAnswer({ message: "no node answers" })
-            : { nodes: answering, raft }
-        })
-      )
-    : Effect.map(readNodes(connection.nodes, connection.timeout), (nodes) => ({ nodes, raft: false }))
+/** The members of a raft cluster that answer. */
+interface RaftGroup {
+  readonly members: ReadonlyArray<string>
+  readonly leader: string | undefined
+}
 
-const raftNote = "these are raft members: every node holds every key, and this is the node that a read of any node asks"
+/** What is known of the nodes before their ring is shown. */
+interface Known {
+  readonly nodes: ReadonlyArray<string>
+  /** Present where raft members hold the key. */
+  readonly raft?: RaftGroup | undefined
+  /** For standard error. */
+  readonly note?: string | undefined
+}
+
+const raftNote = "these are raft members: every node holds every key, and the shares are those of reads from any node"
+
+const silentNote = "no node answers: if these are raft members, each of them holds the key"
+
+type Pong = readonly [node: string, dialect: Dialect]
+
+/** What a node is asked here. A failure is no answer, whatever the reason. */
+interface Ask {
+  readonly ping: (node: string) => Effect.Effect<Pong, unknown>
+  readonly nodeSize: (node: string) => Effect.Effect<unknown, unknown>
+}
+
+const asking = (probe: Probe.Probe): Ask => ({
+  ping: (node) => Effect.map(probe.ping(node), ({ dialect }) => [node, dialect]),
+  nodeSize: (node) => probe.nodeSize(node, "raft")
+})
+
+/** For where the ring is shown without an answer, too. */
+const brief = ({ nodeSize, ping }: Ask): Ask => ({
+  ping: (node) => Effect.timeout(ping(node), "1 second"),
+  nodeSize: (node) => Effect.timeout(nodeSize(node), "1 second")
+})
+
+/** Those of the nodes that answer a ping, in their order. */
+const pingAll = ({ ping }: Ask, nodes: ReadonlyArray<string>): Effect.Effect<ReadonlyArray<Pong>> =>
+  Effect.map(
+    Effect.forEach(nodes, (node) => Effect.option(ping(node)), { concurrency: "unbounded" }),
+    Arr.getSomes
+  )
+
+/** The group of those that are raft members; its leader is the one that does what only a leader does. */
+const groupOf = ({ nodeSize }: Ask, pongs: ReadonlyArray<Pong>): Effect.Effect<RaftGroup> => {
+  const members = pongs.flatMap(([node, dialect]) => (dialect === "raft" ? [node] : []))
+  const leader = Effect.raceAll(members.map((node) => Effect.as(nodeSize(node), node)))
+  return Effect.map(Effect.option(leader), (leader) => ({ members, leader: Option.getOrUndefined(leader) }))
+}
+
+/** The nodes that answer, for a ring of those alone. */
+const liveNodes = ({ connection, key }: RingOptions) =>
+  withProbe(connection, (probe, { nodes }) =>
+    Effect.gen(function* () {
+      const pongs = yield* pingAll(asking(probe), nodes)
+      const answering = pongs.map(([node]) => node)
+      if (answering.length === 0) return yield* new NoAnswer({ message: "no node answers" })
+      const ring = Ring.make(answering, { replicas: connection.replicas })
+      const owner = Option.getOrUndefined(Option.flatMap(key, (key) => Ring.lookup(ring, key)))
+      const raft = pongs.filter(([, dialect]) => dialect === "raft").map(([node]) => node)
+      const known: Known =
+        owner === undefined
+          ? { nodes: answering, note: raft.length === 0 ? undefined : raftNote }
+          : { nodes: answering, raft: raft.includes(owner) ? yield* groupOf(asking(probe), pongs) : undefined }
+      return known
+    })
+  )
+
+/** So many owners of a key are asked for their dialect: those that would have it one after the death of the other. */
+const ownersAsked = 3
+
+/** All nodes; the first owners of the key are asked whether they are raft members. */
+const nodesWithKey = ({ connection }: RingOptions, key: string) =>
+  withProbe(connection, (probe, { nodes }) =>
+    Effect.gen(function* () {
+      const ask = brief(asking(probe))
+      const owners = Ring.owners(Ring.make(nodes, { replicas: connection.replicas }), key).slice(0, ownersAsked)
+      const [first] = yield* pingAll(ask, owners)
+      const known: Known =
+        first === undefined
+          ? { nodes, note: silentNote }
+          : { nodes, raft: first[1] === "raft" ? yield* groupOf(ask, yield* pingAll(ask, nodes)) : undefined }
+      return known
+    })
+  )
+
+const allNodes = ({ connection }: RingOptions) =>
+  Effect.map(readNodes(connection.nodes, connection.timeout), (nodes): Known => ({ nodes }))
 
 const addresses = (option: string, text: Option.Option<string>) =>
   Option.isNone(text)
@@ -83,13 +158,28 @@ const changed = Effect.fnUntraced(function* (ring: Ring.Ring, options: RingOptio
 /** `ghostdb ring` and `ghostdb ring KEY` */
 export const ring = (options: RingOptions) =>
   Effect.gen(function* () {
-    const { nodes, raft } = yield* nodesOf(options.connection, options.live)
+    const { nodes, note, raft } = yield* options.live
+      ? liveNodes(options)
+      : Option.match(options.key, { onNone: () => allNodes(options), onSome: (key) => nodesWithKey(options, key) })
     const ring = Ring.make(nodes, { replicas: options.connection.replicas })
     const after = yield* changed(ring, options)
-    if (Option.isSome(options.key)) yield* showKey(after ?? ring, options.key.value, options.json)
+    if (Option.isSome(options.key) && raft !== undefined)
+      yield* showReplicatedKey(raft, options.key.value, options.json)
+    else if (Option.isSome(options.key)) yield* showKey(after ?? ring, options.key.value, options.json)
     else if (after !== undefined) yield* showChange(ring, after, options.json)
     else yield* showShares(ring, options.json)
-    if (raft && !options.json) yield* printNote(`ghostdb: ${raftNote}`)
+    if (note !== undefined && !options.json) yield* printNote(`ghostdb: ${note}`)
+  })
+
+const showReplicatedKey = ({ leader, members }: RaftGroup, key: string, json: boolean) =>
+  Effect.gen(function* () {
+    const paint = yield* outputPaint
+    const leads = leader === undefined ? "no node leads" : `${paint("green", leader)} leads`
+    yield* print(
+      json
+        ? toJson({ key, nodes: members, leader: leader ?? null })
+        : `${toJson(key)} is on every node, since these are raft members; ${leads}`
+    )
   })
 
 const showKey = (ring: Ring.Ring, key: string, json: boolean) =>

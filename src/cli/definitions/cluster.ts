@@ -91,8 +91,8 @@ export const ring = define({
   arguments: "[KEY]",
   summary: "The share of the key space that each node has, the owner of a key, or what a change of the nodes does",
   details: [
-    "Computed from the addresses: no node is asked, unless with --live. In a raft cluster every node holds every key,",
-    "and this is the node that a read of any node asks."
+    "Computed from the addresses. With --live the nodes that do not answer are left out; with KEY its owners are asked",
+    "what they are, for a second at most: in a raft cluster every node holds every key, and the leader is named instead."
   ],
   examples: [
     "ring",

@@ -90,24 +90,31 @@ const planHandler =
       return plan
     })
 
+/** Which node is asked for a key, and why it is that one. In a raft cluster that is the leader, or any node. */
+const placeOf = (state: Monitor.MonitorState, key: string, replicas: number) => {
+  const isDead = (node: string) => state.nodes.get(node)?.status === "dead"
+  const owners = Ring.owners(Ring.make(state.nodes.keys(), { replicas }), key)
+  const live = owners.filter((node) => !isDead(node))
+  if (Monitor.placement(state) === "replicated") {
+    const leader = live.find((node) => state.nodes.get(node)?.leads === true) ?? null
+    return { owner: null, standIn: null, leader, asked: leader ?? live[0] }
+  }
+  const [owner = ""] = owners
+  return { owner, standIn: live.find((node) => node !== owner) ?? null, leader: null, asked: live[0] }
+}
+
 const lookupHandler =
   (monitor: Monitor.Monitor, probe: Probe.Probe, replicas: number): Server.Handler =>
   (body) =>
     Effect.gen(function* () {
       const key = textIn(body, "key")
-      const { nodes } = yield* monitor.state
-      const owners = Ring.owners(Ring.make(nodes.keys(), { replicas }), key)
-      const isDead = (node: string) => nodes.get(node)?.status === "dead"
-      const [owner = ""] = owners
-      const standIn = owners.slice(1).find((node) => !isDead(node)) ?? null
-      const asked = isDead(owner) ? standIn : owner
-      if (asked === null) return yield* new UsageError({ message: "no node answers" })
+      const { asked, ...place } = placeOf(yield* monitor.state, key, replicas)
+      if (asked === undefined) return yield* new UsageError({ message: "no node answers" })
       const found = yield* Effect.flatMap(probe.ping(asked), ({ dialect }) => probe.get(asked, dialect, key)).pipe(
         Effect.mapError(({ detail, reason }) => new UsageError({ message: `${asked}: ${reason} ${detail}`.trimEnd() }))
       )
       const lookup: Lookup = {
-        owner,
-        standIn,
+        ...place,
         asked,
         found: Option.isSome(found),
         value: Option.match(found, { onNone: () => "", onSome: (value) => JSON.stringify(value, null, 2) })

@@ -22,9 +22,12 @@ export interface Plan extends Change {
 
 /** What is known of a key. */
 export interface Lookup {
-  readonly owner: string
+  /** Null in a raft cluster, where every node holds every key. */
+  readonly owner: string | null
   /** The node that takes the owner's keys while it is dead; null where there is none. */
   readonly standIn: string | null
+  /** The leader of a raft cluster; null where there is none. */
+  readonly leader: string | null
   /** The node that was asked. */
   readonly asked: string
   readonly found: boolean

@@ -351,8 +351,12 @@ const answer = (...children: ReadonlyArray<Child>): void => byId("answer").repla
 
 const lookUp = async (): Promise<void> => {
   try {
-    const { asked, found, owner, standIn, value } = await post<Lookup>("lookup", { key: field("key", "key") })
-    const where = `${found ? "Found" : "Not found"} on ${asked}. Owner: ${owner}${standIn === null ? "" : `; stand-in: ${standIn}`}.`
+    const { asked, found, leader, owner, standIn, value } = await post<Lookup>("lookup", { key: field("key", "key") })
+    const place =
+      owner === null
+        ? `Every node holds every key; ${leader === null ? "no node leads" : `leader: ${leader}`}.`
+        : `Owner: ${owner}${standIn === null ? "" : `; stand-in: ${standIn}`}.`
+    const where = `${found ? "Found" : "Not found"} on ${asked}. ${place}`
     answer(
       element("p", "", found ? `${where} No server says when an entry expires.` : where),
       ...(found ? [element("pre", "", value)] : [])
