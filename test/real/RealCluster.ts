@@ -7,7 +7,7 @@ import { once } from "node:events"
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
-import { Effect, Schedule, Schema, type Scope } from "effect"
+import { Array as Arr, Effect, Schedule, Schema, type Scope } from "effect"
 import type { Dialect } from "effect-ghostdb"
 
 const bins = process.env.GHOSTDB_BINS ?? ""
@@ -26,6 +26,8 @@ export interface RealNode {
   readonly kill: Effect.Effect<void>
   /** Starts it again, empty, and waits until it listens. A raft member joins its group again. */
   readonly start: Effect.Effect<void>
+  /** Kills the process and starts it again at once, empty, with the arguments of its first start, as a supervisor does. */
+  readonly restart: Effect.Effect<void>
   /** Stops the process from running, and its connections from answering, without closing them. */
   readonly freeze: Effect.Effect<void>
   readonly thaw: Effect.Effect<void>
@@ -44,7 +46,8 @@ const ip = (...args: ReadonlyArray<string>) => sh("ip", ...args)
 
 let count = 0
 
-const post = (address: string, command: string) =>
+/** The reply of one server to a command without arguments, by no client of ours. */
+export const post = (address: string, command: string) =>
   Effect.tryPromise(async () => {
     const reply = await fetch(`http://${address}:7991/${command}`, {
       method: "POST",
@@ -60,6 +63,20 @@ const soon = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A> =>
 
 const Leader = Schema.parseJson(Schema.Struct({ Message: Schema.TemplateLiteral(Schema.String, ":11000") }))
 
+const Done = Schema.parseJson(Schema.Struct({ Message: Schema.Literal("OK") }))
+
+/** The members that do what only a leader does. A leader that was cut off is one as well, until it notices. */
+export const ruling = (nodes: ReadonlyArray<RealNode>): Effect.Effect<ReadonlyArray<string>> =>
+  Effect.map(
+    Effect.forEach(
+      nodes,
+      ({ address }) =>
+        Effect.option(Effect.as(Effect.flatMap(post(address, "nodeSize"), Schema.decode(Done)), address)),
+      { concurrency: "unbounded" }
+    ),
+    Arr.getSomes
+  )
+
 /** The address of the leader that one of these raft members knows. */
 const leaderOf = (members: Iterable<string>): Effect.Effect<string> =>
   soon(
@@ -68,13 +85,13 @@ const leaderOf = (members: Iterable<string>): Effect.Effect<string> =>
     ).pipe(Effect.map(({ Message }) => Message.slice(0, -":11000".length)))
   )
 
-const raftArguments = (address: string, starts: number, home: string, members: ReadonlyArray<string>) => {
+const raftArguments = (address: string, starts: number, members: ReadonlyArray<string>) => {
   const others = members.filter((member) => member !== address)
   // Each start is another member to the group: what one had is lost with its home.
   const args = ["-http", `${address}:7991`, "-raft", `${address}:11000`, "-id", `${address}#${starts}`]
   return others.length === 0
-    ? Effect.succeed([...args, join(home, "raft")])
-    : Effect.map(leaderOf(others), (leader) => [...args, "-join", `${leader}:7991`, join(home, "raft")])
+    ? Effect.succeed(args)
+    : Effect.map(leaderOf(others), (leader) => [...args, "-join", `${leader}:7991`])
 }
 
 const makeNode = Effect.fnUntraced(function* (
@@ -99,15 +116,31 @@ const makeNode = Effect.fnUntraced(function* (
 
   let child: ChildProcess | undefined
   let starts = 0
-  const start = Effect.gen(function* () {
+  let first: ReadonlyArray<string> | undefined
+  const run = Effect.fnUntraced(function* (again: ReadonlyArray<string> | undefined) {
     // A home of its own at each start: the servers read what an earlier one has left there.
     const home = join(base, String(++starts))
     mkdirSync(join(home, ".config", "ghostdb"), { recursive: true })
     const bin = join(bins, `ghostdb-${version}`)
-    const args = version === "raft" ? yield* raftArguments(address, starts, home, members()) : []
+    const args = again ?? (version === "raft" ? yield* raftArguments(address, starts, members()) : [])
+    first ??= args
+    const folder = version === "raft" ? [join(home, "raft")] : []
     // The servers keep their files in the user's home, whatever HOME says.
     const script = `mount --bind "$0" "${homedir()}" && cd "$0" && exec "$@"`
-    const command = ["netns", "exec", namespace, "unshare", "--mount", "sh", "-c", script, home, bin, ...args]
+    const command = [
+      "netns",
+      "exec",
+      namespace,
+      "unshare",
+      "--mount",
+      "sh",
+      "-c",
+      script,
+      home,
+      bin,
+      ...args,
+      ...folder
+    ]
     child = spawn("ip", command, { stdio: "ignore" })
     yield* soon(post(address, "ping"))
   })
@@ -119,12 +152,17 @@ const makeNode = Effect.fnUntraced(function* (
     running.kill("SIGKILL")
     await ended
   })
+  const start = run(undefined)
   yield* Effect.acquireRelease(start, () => kill)
   const signal = (name: "SIGSTOP" | "SIGCONT") => Effect.sync(() => void child?.kill(name))
   return {
     address,
     kill,
     start,
+    restart: Effect.zipRight(
+      kill,
+      Effect.suspend(() => run(first))
+    ),
     freeze: signal("SIGSTOP"),
     thaw: signal("SIGCONT"),
     unplug: ip("-n", outer, "link", "set", link, "down"),

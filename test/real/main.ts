@@ -5,7 +5,7 @@
  */
 import { execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { accessSync, constants } from "node:fs"
+import { accessSync, constants, readdirSync } from "node:fs"
 import { createRequire } from "node:module"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -57,6 +57,12 @@ const run = async (bins: string, found: ReadonlyArray<string>): Promise<number> 
     const [code] = await once(child, "exit")
     return code ?? 1
   } finally {
+    // Those of tests that had no time to end.
+    for (const name of readdirSync("/var/run/netns").filter((name) => name.startsWith(`${namespace}n`))) {
+      const pids = execFileSync("ip", ["netns", "pids", name], { encoding: "utf8" }).split("\n")
+      for (const pid of pids) if (pid !== "") process.kill(Number(pid), "SIGKILL")
+      ip("netns", "del", name)
+    }
     ip("netns", "del", namespace)
   }
 }
