@@ -1,60 +1,11 @@
 import * as Either from "effect/Either"
 import { NodesFileError } from "../model/GhostDBError.js"
-import { addressProblem } from "../model/NodeAddress.js"
+import * as Lines from "./Lines.js"
 
-/**
- * A line that was left out of the list, and why.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Warning {
-  /** The line's number, from 1. */
-  readonly line: number
-  readonly text: string
-  readonly reason: string
-}
+export { type Parsed, shorten, type Warning } from "./Lines.js"
 
-/**
- * What a nodes file holds: at least one address, in the order of the file, no address twice.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Parsed {
-  readonly nodes: ReadonlyArray<string>
-  readonly warnings: ReadonlyArray<Warning>
-}
-
-// -----------------------------------------------------------------------------
-// The parser
-// -----------------------------------------------------------------------------
-
-interface Entry {
-  readonly line: number
-  readonly text: string
-  readonly address: string
-}
-
-const maximumText = 200
-
-/** A file that is something else altogether, a web page on one line, should not fill the log. */
-export const shorten = (text: string): string => (text.length > maximumText ? `${text.slice(0, maximumText)}…` : text)
-
-const collect = (file: string, entries: ReadonlyArray<Entry>): Either.Either<Parsed, NodesFileError> => {
-  const lines = new Map<string, number>()
-  const warnings: Array<Warning> = []
-  for (const { address, line, text } of entries) {
-    const reason = addressProblem(address)
-    if (reason !== undefined) return Either.left(new NodesFileError({ file, line, text: shorten(text), reason }))
-    const first = lines.get(address)
-    if (first === undefined) lines.set(address, line)
-    else warnings.push({ line, text, reason: `line ${first} has this address: dropped` })
-  }
-  return lines.size === 0
-    ? Either.left(new NodesFileError({ file, reason: "no node in it" }))
-    : Either.right({ nodes: Array.from(lines.keys()), warnings })
-}
+const orError = (file: string, result: Lines.Result): Either.Either<Lines.Parsed, NodesFileError> =>
+  result.ok ? Either.right(result.parsed) : Either.left(new NodesFileError({ file, ...result.problem }))
 
 /**
  * Reads the content of a nodes file. Blanks around an address, empty lines, any of the three line ends, a byte-order
@@ -66,15 +17,8 @@ const collect = (file: string, entries: ReadonlyArray<Entry>): Either.Either<Par
  * @category reading
  * @since 0.1.0
  */
-export const parse = (file: string, content: string): Either.Either<Parsed, NodesFileError> =>
-  collect(
-    file,
-    content
-      .replace(/^\ufeff/, "")
-      .split(/\r\n|\n|\r/)
-      .map((text, i) => ({ line: i + 1, text, address: text.replace(/#.*$/s, "").trim() }))
-      .filter(({ address }) => address !== "")
-  )
+export const parse = (file: string, content: string): Either.Either<Lines.Parsed, NodesFileError> =>
+  orError(file, Lines.ofContent(content))
 
 /**
  * Checks a list of addresses as {@link parse} does the lines of a file, but without comments and empty entries. In the
@@ -83,8 +27,5 @@ export const parse = (file: string, content: string): Either.Either<Parsed, Node
  * @category reading
  * @since 0.1.0
  */
-export const validate = (addresses: Iterable<string>, name = "nodes"): Either.Either<Parsed, NodesFileError> =>
-  collect(
-    name,
-    Array.from(addresses, (text, i) => ({ line: i + 1, text, address: text.trim() }))
-  )
+export const validate = (addresses: Iterable<string>, name = "nodes"): Either.Either<Lines.Parsed, NodesFileError> =>
+  orError(name, Lines.ofList(addresses))

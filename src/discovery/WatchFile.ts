@@ -48,7 +48,7 @@ export interface WatchFileOptions extends RemovalOptions {
 /** How long after it failed a watch is set up again. */
 const rewatch = Schedule.spaced("1 second")
 
-/** Something at each event in the directory, and at each time that the watch begins. */
+/** Emits at each event in the directory, and each time the watch begins. */
 const eventsIn = (
   fs: FileSystem.FileSystem,
   directory: string,
@@ -67,9 +67,9 @@ const eventsIn = (
  * The nodes file at a path, watched. An error if it is not there or does not parse at first; later such a state is
  * logged and the nodes stay as they are.
  *
- * It is the directory that is watched, and that of the file behind a symbolic link, so that editors that replace the
- * file, `mv`, and Kubernetes' ConfigMaps are seen. A file that is replaced by `rename` is never seen half written; of one
- * that is written in place, no node goes that is there again within 2 seconds.
+ * The directory is watched, and also that of the file behind a symbolic link, so that editors that replace the
+ * file, `mv`, and Kubernetes' ConfigMaps are seen. A file that is replaced by `rename` is never read half written. When a
+ * file is written in place, a node that is there again within 2 seconds is not removed.
  *
  * @category reading
  * @since 0.1.0

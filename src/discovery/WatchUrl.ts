@@ -67,7 +67,7 @@ const parseUrl = (source: string): Either.Either<Source, NodesFileError> => {
   url.username = ""
   url.password = ""
   url.hash = ""
-  // a string: of a URL object the query would be taken apart and encoded anew
+  // A string: the query of a URL object would be parsed and encoded again.
   const request = HttpClientRequest.get(url.href)
   return Either.right({
     shown,
@@ -78,7 +78,7 @@ const parseUrl = (source: string): Either.Either<Source, NodesFileError> => {
   })
 }
 
-/** A system's error code such as ECONNREFUSED, the only part of an HTTP client's error that surely holds no secret. */
+/** A system's error code such as ECONNREFUSED: the only part of an HTTP client's error that cannot hold a secret. */
 const codeOf = (error: unknown): string | undefined =>
   Predicate.hasProperty(error, "code") && Predicate.isString(error.code)
     ? error.code

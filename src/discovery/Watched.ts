@@ -78,7 +78,7 @@ export interface Source {
   /** Names the source in logs. */
   readonly file: string
   readonly content: string
-  /** Something whenever it is time to read; what comes during a reading causes one more. */
+  /** Emits whenever it is time to read; what is emitted during a reading causes one more. */
   readonly triggers: Stream.Stream<unknown>
   /** Makes the effect that reads the source, once for each run of `changes`. */
   readonly reader: Effect.Effect<Effect.Effect<Reading>>
@@ -111,7 +111,7 @@ interface State {
   readonly removals: Removals.Removals
 }
 
-/** The source as its content has it, and the changes that its later readings bring. */
+/** The nodes of the first reading, and the changes that later readings find. */
 export const watched = Effect.fnUntraced(function* (
   { content, file, reader, triggers }: Source,
   options?: RemovalOptions

@@ -43,17 +43,17 @@ export interface Owner {
 
 const readBytes = 64 * 1024
 
-/** So many bytes of a reply are progress as a whole reply is; fewer are not, or a node that drips would never be late. */
+/** This many bytes of a reply count as progress. Fewer do not: a node that sends single bytes would never be late. */
 const progressBytes = 64 * 1024
 
-/** A request whose deadline is nearer than so many times the latest reply took is taken to be too late. */
+/** A request is too late when its deadline is nearer than this many times the latest reply time. */
 const replyTimeMargin = 1.5
 
 /** How long a connection is idle, in milliseconds, before the system probes whether the node is still there. */
 const keepAliveDelay = 30_000
 
 export class Connection {
-  /** Written, and without a whole reply. */
+  /** Requests that were written and have no whole reply yet. */
   private readonly inFlight = new Deque<PendingRequest>()
   private readonly socket: Net.Socket
   private readonly parser: ReplyParser
@@ -67,11 +67,11 @@ export class Connection {
   private replyTime = 0
   /** The bytes written that have been counted. */
   private counted = 0
-  /** When the connection was last seen to get on: begun, a reply read, bytes taken. */
+  /** When the connection last made progress: it began, a reply was read, or the socket took bytes. */
   private progressAt: number
   /** Bytes of a reply since then. */
   private partial = 0
-  /** The serial of the next connection when this one was full; infinite before. */
+  /** The serial number of the next connection when this one became full; infinite before. */
   fullBefore = Number.POSITIVE_INFINITY
   private lingersForLong = false
 
@@ -212,7 +212,7 @@ export class Connection {
     this.drain()
   }
 
-  /** Closes a connection that lingers: the limit is none. */
+  /** Closes a connection that stayed open: there is no limit. */
   outlive(): void {
     this.owner.limit.lift()
     this.fail(idle)

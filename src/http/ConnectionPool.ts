@@ -5,7 +5,7 @@ import { RequestLimit } from "./RequestLimit.js"
 import { type PendingRequest, RequestQueue, type Tick } from "./RequestQueue.js"
 
 /**
- * The connections to one node, and the requests that wait for them. A request waits before its body is made; it is
+ * The connections to one node, and the requests that wait for them. A request waits before its body is made. It is
  * written in its turn, as soon as a connection has fewer than `pipelining` requests in flight and its socket takes bytes.
  */
 export class ConnectionPool implements Owner {
@@ -90,7 +90,7 @@ export class ConnectionPool implements Owner {
     )
   }
 
-  /** Closes all connections; every request ends, those that come later as well. */
+  /** Closes all connections. Every request ends, also those that are sent later. */
   close(): void {
     this.closed = true
     this.queue.fail(released)

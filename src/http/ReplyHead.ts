@@ -1,4 +1,4 @@
-/** A reply's head. Where `body` is "length" it stands for every head that gives another length and is else the same. */
+/** A reply's head. Where `body` is "length" it stands for all heads that differ from it in the length alone. */
 interface Head {
   /** The head up to the digits of its Content-Length, or all of it where no length counts. */
   readonly before: string
@@ -103,7 +103,7 @@ export const plainHead = parseHead("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n
 
 const isDigit = (code: number): boolean => code >= 48 && code <= 57
 
-/** Where the head that begins at `from` ends if it is `head`, but for the length; -1 if it is not. */
+/** Where the head that begins at `from` ends, if it differs from `head` in the length alone; otherwise -1. */
 export const endOfSameHead = (head: Head, text: string, from: number): number => {
   if (!text.startsWith(head.before, from)) return -1
   const first = from + head.before.length
@@ -113,7 +113,7 @@ export const endOfSameHead = (head: Head, text: string, from: number): number =>
   return at > first && text.startsWith(head.after, at) ? at + head.after.length : -1
 }
 
-/** The length in a head that is `head`, but for the length. */
+/** The length in a head that differs from `head` in the length alone. */
 export const lengthIn = (head: Head, text: string, from: number): number => {
   let length = 0
   for (let at = from + head.before.length; isDigit(text.charCodeAt(at)); at++) {

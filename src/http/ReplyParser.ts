@@ -3,7 +3,7 @@
  *
  * It takes what it understands without doubt and refuses the rest, since a reply whose end is uncertain would make the
  * next one answer the wrong request. The first violation ends it: the connection must be closed. A body of a known
- * length that is too large is none: it is read to its end, so that the replies behind it are not lost.
+ * length that is too large is no violation: it is read to its end, so that the replies behind it are not lost.
  */
 
 import { Buffer, constants, isAscii } from "node:buffer"
@@ -26,7 +26,7 @@ export interface ReplyHandler {
   readonly onTooLarge: (detail: string) => void
 }
 
-/** So much of a reply that is too large is read and discarded, for the sake of those behind it. */
+/** How much of a reply that is too large is read and discarded, so that the replies behind it are not lost. */
 const maxDiscardedBytes = 64 * 1024 * 1024
 
 const maxChunkLine = 1024
@@ -47,7 +47,7 @@ export class ReplyParser {
 
   private readonly maxBodyBytes: number
   private state: State = "head"
-  /** The previous reply's: most replies of a node have the same, but for the length. */
+  /** The previous reply's head: most replies of a node differ in the length alone. */
   private head = plainHead
   /** The beginning of a line or a head whose end has not been read. */
   private carry: Buffer = nothing

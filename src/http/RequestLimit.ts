@@ -21,7 +21,7 @@ export class RequestLimit {
     if (this.announced && replies >= this.requests) this.lift()
   }
 
-  /** A connection that had carried all it may stayed open: the limit was a coincidence, or is one no more. */
+  /** A connection stayed open after as many requests as the limit allows: there is no limit, or no longer. */
   lift(): void {
     this.requests = Number.POSITIVE_INFINITY
   }

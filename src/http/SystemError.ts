@@ -21,7 +21,7 @@ const reasons: { readonly [code: string]: Failure["reason"] } = {
   EAI_MEMORY: "Overloaded"
 }
 
-/** Out of ephemeral ports. On IPv6, the code says as well that the system has no address of that family. */
+/** Out of ephemeral ports. On IPv6, the code can also mean that the system has no address of that family. */
 const isOutOfPorts = (error: object): boolean =>
   "code" in error &&
   error.code === "EADDRNOTAVAIL" &&

@@ -1,4 +1,4 @@
-/** Reading replies, as far as the dialects share it. */
+/** The part of reading replies that all dialects share. */
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"

@@ -2,7 +2,7 @@
  * The three dialects of GhostDB's servers: requests out, replies in. Pure; knows neither nodes nor connections.
  *
  * A {@link Protocol} makes a {@link Request} for each command: where it is posted, its body, and how its reply is read.
- * Reading never throws: what is no answer to the command is a `BadReply` {@link Fault}.
+ * Reading never throws: a reply that is no answer to the command is a `BadReply` {@link Fault}.
  */
 
 import type * as Option from "effect/Option"
@@ -13,7 +13,7 @@ import type { DeleteResult, FlushResult, StoreResult } from "../model/GhostDBSer
 import type { Json } from "../model/Json.js"
 import type { SnitchMetrics, WatchdogMetrics } from "../model/Metrics.js"
 
-/** What a reply says: the answer to the command, or why it is none. */
+/** What a reply says: the answer to the command, or why there is none. */
 export type Decoded<A> = { readonly ok: true; readonly answer: A } | { readonly ok: false; readonly fault: Fault }
 
 /** One command in one dialect. */
@@ -27,7 +27,7 @@ export interface Request<A> {
   readonly decode: (reply: Reply) => Decoded<A>
 }
 
-/** The commands in one dialect. A command that the dialect lacks answers as if it were there and had nothing to tell. */
+/** The commands in one dialect. A command that the dialect lacks has an empty answer. */
 export interface Protocol {
   readonly dialect: Dialect
   /** Whether the server takes the empty string for a key. */

@@ -42,7 +42,7 @@ const pairOf = <A>(key: string, read: (value: string) => Decoded<A>) =>
 
 const readValue = (text: string): Decoded<Option.Option<Json>> => {
   if (text === "CACHE_MISS") return miss
-  // What other clients stored without encoding it is still what they stored: text.
+  // Other clients may have stored text that is no JSON document: it is the value itself.
   const value = parse(text)
   return ok(Option.some(value === undefined ? text : value))
 }

@@ -191,8 +191,8 @@ export const owner = (self: Ring, key: string): string | undefined =>
   self.points.length === 0 ? undefined : self.addresses[self.owners[locate(self.points, key)]!]
 
 /**
- * Asks the key's owners in their order, by their position in {@link nodes}, and returns the first thing that is not
- * `undefined`. Where `pick` refuses the nodes that are away, that is the owner in a ring without them.
+ * Calls `pick` with the position in {@link nodes} of each of the key's owners, in their order, and returns the first
+ * result that is not `undefined`. Where `pick` refuses dead nodes, that is the owner in a ring without them.
  *
  * @internal
  */

@@ -1,7 +1,7 @@
 /**
  * What a change of the nodes does to the placement of keys, before it is made: which shares of the key space move from
- * where to where, who takes over when a node dies, and how even the shares are. Pure; it holds for the hash space, and for
- * keys as far as there are many.
+ * where to where, who takes over when a node dies, and how even the shares are. Pure. The shares are those of the hash
+ * space; many keys come close to them.
  */
 import * as Ring from "./Ring.js"
 
@@ -95,7 +95,7 @@ export const compare = (before: Ring.Ring, after: Ring.Ring): Change => {
 }
 
 /**
- * The largest share over the mean one: 1 where all nodes have the same, `NaN` for an empty ring.
+ * The largest share divided by the mean share: 1 where all nodes have the same, `NaN` for an empty ring.
  *
  * @category functions
  * @since 0.1.0

@@ -108,7 +108,7 @@ export interface CacheNode {
   readonly stop: Effect.Effect<void>
   /** Its server is back: the node is {@link reset}, or with `keep` as it was. A raft cluster brings it up to date. */
   readonly start: (options?: { readonly keep?: boolean | undefined }) => Effect.Effect<void>
-  /** It is {@link stop | stopped} for good: a raft cluster doesn't count it any more. */
+  /** It is {@link stop | stopped} for good: a raft cluster no longer counts it. */
   readonly leave: Effect.Effect<void>
 }
 

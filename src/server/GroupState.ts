@@ -3,7 +3,7 @@
  * The transitions are pure; what the members hold is beside it, in their {@link Replica}s.
  *
  * It follows raft in what clients can see, and leaves out the messages: a write is on all members that the leader reaches
- * at once, and a majority that the leader has lost is known to the group at that moment.
+ * at once, and the group knows at once when its leader has lost the majority.
  */
 
 import { format } from "../model/NodeAddress.js"
@@ -30,7 +30,7 @@ export interface GroupState {
   readonly members: ReadonlyArray<Member>
   /** Pairs of addresses, as {@link link} writes them, between which no message passes in that direction. */
   readonly cuts: ReadonlySet<string>
-  /** The leader, which reaches a majority; none while there is none. */
+  /** The leader, which reaches a majority; undefined while there is none. */
   readonly leader: string | undefined
   /** Whoever led last is the last candidate of the next election. */
   readonly lastLeader: string | undefined
@@ -76,7 +76,7 @@ export const find = (state: GroupState, address: string): Member | undefined =>
 export const reaches = (state: GroupState, from: string, to: string): boolean =>
   find(state, from)?.up === true && find(state, to)?.up === true && !state.cuts.has(link(from, to))
 
-/** The members whose messages arrive at this one and the other way round, itself among them. */
+/** The members that exchange messages with this one in both directions, itself among them. */
 const peers = (state: GroupState, address: string): ReadonlyArray<Member> =>
   state.members.filter((other) => reaches(state, address, other.address) && reaches(state, other.address, address))
 
@@ -209,7 +209,7 @@ export const join = (state: GroupState, address: string): GroupState => {
   return joined.members.length === 1 ? lead(joined, address) : joined
 }
 
-/** The member is gone, until it starts. A leader that stops knows that it leads no more. */
+/** The member is gone, until it starts. A leader that stops knows that it no longer leads. */
 export const stop = (state: GroupState, address: string): GroupState => ({
   ...update(state, address, { up: false, believesUntil: 0 }),
   leader: state.leader === address ? undefined : state.leader
@@ -219,7 +219,7 @@ export const stop = (state: GroupState, address: string): GroupState => ({
 export const start = (state: GroupState, address: string, keep: boolean): GroupState =>
   update(state, address, { up: true, ...(keep ? {} : { held: origin }) })
 
-/** It is no member any more. */
+/** It is no longer a member. */
 export const leave = (state: GroupState, address: string): GroupState => {
   const gone = heal(stop(state, address), address)
   return { ...gone, members: gone.members.filter((member) => member.address !== address) }

@@ -213,7 +213,7 @@ const serve = (options: NodeServerOptions): Effect.Effect<NodeServer, ServeError
       CacheNode.make({ ...options, raftHost: options.raftHost ?? host }),
       ({ leave }) => leave
     )
-    // Taken once: the way through the fiber runtime costs more than the whole command.
+    // Taken once: the fiber runtime costs more than the whole command.
     const clock = yield* Effect.clock
     const handle = (command: string, body: string) => node.unsafeHandle(command, body, clock.unsafeCurrentTimeMillis())
 

@@ -32,7 +32,7 @@ export interface RaftGroupOptions {
   readonly electionTime?: DurationLike | undefined
   /**
    * How long a leader that no longer reaches a majority still takes itself for the leader: `getLeader` on it names itself,
-   * and it serves reads, while it refuses writes. Until it hears of another leader in any case. Default: 0.
+   * and it serves reads, while it refuses writes. It stops as soon as it hears of another leader. Default: 0.
    */
   readonly leaseTime?: DurationLike | undefined
 }
@@ -47,7 +47,7 @@ export interface RaftGroupOptions {
 export interface RaftGroup {
   /** The raft addresses of the members, in the order in which they joined. */
   readonly members: Effect.Effect<ReadonlyArray<string>>
-  /** The raft address of the leader that reaches a majority; none while there is none. */
+  /** The raft address of the leader that reaches a majority; none without one. */
   readonly leader: Effect.Effect<Option.Option<string>>
   /** The leader becomes a follower, and after the election time another member leads. Does nothing without a leader. */
   readonly stepDown: Effect.Effect<void>
@@ -87,7 +87,7 @@ export interface Membership {
   readonly stop: (now: number) => void
   /** It is back: empty, or with `keep` with the entries that it had. It takes over what it lacks. */
   readonly start: (keep: boolean, now: number) => void
-  /** It is no member any more. */
+  /** It is no longer a member. */
   readonly leave: (now: number) => void
 }
 

@@ -53,7 +53,7 @@ export const make = (entries: CacheEntries): Replica => {
       for (let next = pending[first]; next !== undefined && next.dueAt <= now; next = pending[++first]) {
         entries.apply(next.write, next.at)
       }
-      // At least the half at a time: what is left has to be moved.
+      // At least half of them at a time: the rest must be moved.
       if (first > 0 && first * 2 >= pending.length) {
         pending = pending.slice(first)
         first = 0

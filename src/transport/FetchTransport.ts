@@ -68,7 +68,7 @@ export const layerWith = (options: FetchTransportOptions): Layer.Layer<Transport
  */
 export const layer: Layer.Layer<Transport> = layerWith({})
 
-/** Ends a request, unless something else has. */
+/** Ends a request, unless it has ended already. */
 type End = (exit: Exit.Exit<Reply, Fault>) => void
 
 /** A node's requests. */

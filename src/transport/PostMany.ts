@@ -54,7 +54,7 @@ export const of = (
           Effect.interruptible,
           Effect.forkIn(scope),
           Effect.map((fiber) => {
-            // The scope has closed, or a post has died: who posts such a one by itself is told the defect.
+            // The scope has closed, or a post has died: a single `post` reports that defect.
             fiber.addObserver(() => {
               for (const index of waiting) fail(index, ended)
             })

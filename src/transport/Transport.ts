@@ -1,5 +1,5 @@
 /**
- * Sends bytes to a node and brings bytes back. What they mean is not its business, and neither is what follows a failure.
+ * Sends bytes to a node and returns its bytes. It does not know what they mean, or what follows a failure.
  */
 
 import * as Context from "effect/Context"
@@ -60,10 +60,10 @@ export interface Connections {
   readonly post: (node: string, command: string, body: Body, deadline?: number) => Effect.Effect<Reply, Fault>
   /**
    * Starts many posts of one command, each with the same bounds and in the same queue as a `post`, and does not wait for
-   * them. What it gives withdraws those without an outcome: none of them is reported any more, and what has not been
-   * written is not written.
+   * them. It returns a function that withdraws those without an outcome: they are not reported any more, and those
+   * that have not been written are not written.
    *
-   * Absent where a transport has no better way than many times `post`.
+   * Absent in a transport that could only call `post` many times.
    */
   readonly postMany?: (
     node: string,
@@ -73,7 +73,7 @@ export interface Connections {
   ) => Effect.Effect<() => void>
   /**
    * Ends every request under way to a node with `Reset`, at once, and closes its connections; for a node that has been
-   * found dead. Later requests are posted as ever.
+   * found dead. Later requests are posted as usual.
    */
   readonly interrupt: (node: string) => Effect.Effect<void>
   /** Closes the connections to a node that has left the cluster. Requests in flight on them fail with `Reset`. */

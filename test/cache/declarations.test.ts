@@ -1,11 +1,7 @@
 /** A user's module that exports stores can be built with its declarations. */
-import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import ts from "typescript"
-
-const root = fileURLToPath(new URL("../..", import.meta.url))
-const { config } = ts.readConfigFile(`${root}tsconfig.json`, ts.sys.readFile)
-const { options } = ts.parseJsonConfigFileContent({ ...config, include: [], files: [] }, ts.sys, root)
+import { programOf, projectOptions, root } from "../support/compiler.js"
 
 const module = `
 import { Effect, Request, RequestResolver, Schema } from "effect"
@@ -39,23 +35,16 @@ export const resolver = Resolver.cached(
 `
 
 describe("declarations", () => {
-  it("of a module that exports stores name nothing that is not public", { timeout: 60_000 }, () => {
+  it("of a module that exports stores name nothing that is not public", () => {
     const file = `${root}test/exported-stores.ts`
     const settings: ts.CompilerOptions = {
-      ...options,
+      ...projectOptions,
       noEmit: false,
       declaration: true,
       emitDeclarationOnly: true,
       incremental: false
     }
-    const host = ts.createCompilerHost(settings)
-    const { fileExists, getSourceFile } = host
-    const program = ts.createProgram([file], settings, {
-      ...host,
-      fileExists: (name) => name === file || fileExists(name),
-      getSourceFile: (name, version) =>
-        name === file ? ts.createSourceFile(file, module, version) : getSourceFile(name, version)
-    })
+    const program = programOf(new Map([[file, module]]), settings)
     const source = program.getSourceFile(file)
     let written = ""
     const { diagnostics } = program.emit(source, (_, text) => {

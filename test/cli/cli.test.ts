@@ -13,7 +13,7 @@ beforeAll(async () => {
   const built = await build()
   main = built.main
   removeBuild = built.remove
-}, 60_000)
+})
 
 afterAll(() => {
   removeBuild()

@@ -105,7 +105,7 @@ describe("streams of replies", () => {
       const before = intact.flatMap((one) => one.replies)
       expect(outcome.replies.slice(0, before.length)).toEqual(before)
     },
-    { fastCheck: { numRuns: 3000 } }
+    { fastCheck: { numRuns: 1000 } }
   )
 
   it.prop(
@@ -158,7 +158,7 @@ describe("streams of replies", () => {
     expect(received).toBe(total)
     expect(mixed).toBe(0)
     expect(parser.outstanding).toBe(0)
-  }, 30_000)
+  })
 })
 
 describe("large replies", () => {

@@ -290,7 +290,7 @@ describe("GhostDBConfig", () => {
           }
         })
       },
-      { fastCheck: { numRuns: 2000 } }
+      { fastCheck: { numRuns: 500 } }
     )
   })
 

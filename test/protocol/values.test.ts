@@ -63,7 +63,7 @@ for (const dialect of dialects) {
         )
         deepStrictEqual(read(protocol.get(key), reply(body)), { answer: Option.some(JSON.parse(json)) })
       },
-      { fastCheck: { numRuns: 2000 } }
+      { fastCheck: { numRuns: 500 } }
     )
 
     for (const [name, json] of hostile) {

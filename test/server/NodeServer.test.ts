@@ -482,12 +482,10 @@ describe("NodeServer", () => {
     })`
 
   describe("memory", () => {
-    it.effect(
-      "large values are stored flat",
-      () =>
-        Effect.gen(function* () {
-          // Eight times 1 MB of one-digit numbers: as a tree of concatenations each would take 25 megabytes.
-          const program = `${prelude}
+    it.effect("large values are stored flat", () =>
+      Effect.gen(function* () {
+        // Eight times 1 MB of one-digit numbers: as a tree of concatenations each would take 25 megabytes.
+        const program = `${prelude}
           await Effect.gen(function* () {
             const server = yield* NodeServer.make()
             const socket = net.connect(server.port, "127.0.0.1")
@@ -502,19 +500,16 @@ describe("NodeServer", () => {
             console.log(entries.length, entries.every(({ value }) => value === json), entries.at(-1).key)
             socket.destroy()
           }).pipe(Effect.scoped, Effect.runPromise)`
-          expect(yield* runWithin(100, program)).toBe("8 true key7\n")
-        }),
-      150_000
+        expect(yield* runWithin(100, program)).toBe("8 true key7\n")
+      })
     )
 
     for (const secure of [false, true]) {
-      it.effect(
-        `a client that pipelines and does not read is not read either${secure ? ", under TLS" : ""}`,
-        () =>
-          Effect.gen(function* () {
-            // Gets of 1 MB: answered at once, their replies would be twice what the process may use.
-            const tlsOptions = JSON.stringify({ ...serverTls, ca: undefined })
-            const program = `${prelude}
+      it.effect(`a client that pipelines and does not read is not read either${secure ? ", under TLS" : ""}`, () =>
+        Effect.gen(function* () {
+          // Gets of 1 MB: answered at once, their replies would be twice what the process may use.
+          const tlsOptions = JSON.stringify({ ...serverTls, ca: undefined })
+          const program = `${prelude}
             import * as tls from "node:tls"
             await Effect.gen(function* () {
               const server = yield* NodeServer.make(${secure ? `{ tls: ${tlsOptions} }` : ""})
@@ -544,9 +539,8 @@ describe("NodeServer", () => {
               console.log((yield* server.node.commandCounts).get)
               socket.destroy()
             }).pipe(Effect.scoped, Effect.runPromise)`
-            expect(yield* runWithin(150, program)).toBe("true\n300\n")
-          }),
-        150_000
+          expect(yield* runWithin(150, program)).toBe("true\n300\n")
+        })
       )
     }
   })

@@ -891,7 +891,7 @@ describe("everything at once", () => {
         )
         return n % 50 === 0 ? Effect.race(post, Effect.yieldNow()) : post
       }
-      const total = 30_000
+      const total = 10_000
       yield* Effect.forEach(
         Array.from({ length: total }, (_, n) => n),
         one,
