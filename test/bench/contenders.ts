@@ -9,7 +9,7 @@ import { NearCache } from "effect-ghostdb/NearCache"
 import type { Transport } from "effect-ghostdb/Transport"
 import { stringOf } from "../../src/model/Exchange.js"
 import { forDialect } from "../../src/protocol/Dialects.js"
-import { keys, type Load, valueOf } from "./load.js"
+import { keys, type Load, Person, valueOf } from "./load.js"
 import type { Contestant, Meter } from "./meter.js"
 import { overCodec, overPlainSocket, type Post } from "./socketClients.js"
 import * as UndiciTransport from "./UndiciTransport.js"
@@ -137,6 +137,8 @@ const silentTracer = Tracer.make({
 
 const strings = GhostDB.forSchema(Schema.String)
 
+const people = GhostDB.forSchema(Person)
+
 /** The next keys of a batch. */
 const nextKeys = (count: number) => Array.from({ length: count }, nextKey)
 
@@ -160,6 +162,8 @@ const many = async (
   const runtime = ManagedRuntime.make(client(load, SocketTransport.layer))
   await runtime.runtime()
   const value = valueOf(load.bytes)
+  // A real server holds nothing yet.
+  await runtime.runPromise(GhostDB.putMany(keys.map((key) => [key, value] as const)))
   return ofBatches(load, async (keys) => {
     const results = await runtime.runPromise(
       load.command === "get" ? getMany(keys) : GhostDB.putMany(keys.map((key) => [key, value] as const))
@@ -214,7 +218,15 @@ export const contenders = {
     )
   ),
   "get-many": contender("effect-ghostdb, many keys", (load) => many(load, GhostDB.getMany)),
-  "store-get-many": contender("effect-ghostdb, Store.getMany", (load) => many(load, strings.getMany)),
+  "get-many-on-one": contender("effect-ghostdb, many keys, one node", (load) =>
+    many({ ...load, nodes: load.nodes.slice(0, 1) }, GhostDB.getMany)
+  ),
+  "store-get-many": contender("effect-ghostdb, Store.getMany", (load) => many(load, people.getMany)),
+  "get-alone": contender("effect-ghostdb, one get", async (load) => {
+    const runtime = ManagedRuntime.make(client(load, SocketTransport.layer))
+    await runtime.runtime()
+    return ofBatches({ ...load, batch: 1 }, ([key = ""]) => runtime.runPromise(GhostDB.get(key)))
+  }),
   "for-each": contender("effect-ghostdb, forEach of get, 128 at a time", (load) =>
     many(load, (keys) =>
       Effect.map(

@@ -7,7 +7,7 @@ export const Load = Schema.Struct({
   command: Schema.Literal("get", "put"),
   /** Keys of one operation: where there is more than one, a command on many keys. */
   batch: Schema.Number,
-  /** The length of the value, a JSON string of ASCII letters. */
+  /** The size of the value, a string of ASCII letters, or {@link personBytes} for a record. */
   bytes: Schema.Number,
   /** Operations under way at any time. */
   inFlight: Schema.Number,
@@ -28,8 +28,25 @@ export const Sample = Schema.Struct({
 })
 export type Sample = typeof Sample.Type
 
-/** The value of so many bytes. */
-export const valueOf = (bytes: number): string => "abcdefgh".repeat(Math.ceil(bytes / 8)).slice(0, bytes)
+/** A value of five fields. */
+export const Person = Schema.Struct({
+  id: Schema.Number,
+  name: Schema.String,
+  email: Schema.String,
+  active: Schema.Boolean,
+  score: Schema.NullOr(Schema.Number)
+})
+
+export const person: typeof Person.Type = { id: 1, name: "Ada", email: "ada@example.org", active: true, score: null }
+
+/** The size that stands for a {@link Person}. */
+export const personBytes = JSON.stringify(person).length
+
+/** A string of so many bytes. */
+export const textOf = (bytes: number): string => "abcdefgh".repeat(Math.ceil(bytes / 8)).slice(0, bytes)
+
+/** The value of a size. */
+export const valueOf = (bytes: number) => (bytes === personBytes ? person : textOf(bytes))
 
 /** The keys, used in turn. */
 export const keys: ReadonlyArray<string> = Array.from({ length: 1000 }, (_, i) => `user:${String(i).padStart(6, "0")}`)
@@ -39,5 +56,5 @@ export const replies = {
   ping: `{"Gobj":{"Key":"","Value":null,"TTL":-1},"Status":1,"Message":"Pong!","Error":""}\n`,
   put: `{"Gobj":{"Key":"","Value":null,"TTL":-1},"Status":1,"Message":"STORED","Error":""}\n`,
   get: (bytes: number) =>
-    `{"Gobj":{"Key":"","Value":"${valueOf(bytes)}","TTL":-1},"Status":1,"Message":"OK","Error":""}\n`
+    `{"Gobj":{"Key":"","Value":${JSON.stringify(valueOf(bytes))},"TTL":-1},"Status":1,"Message":"OK","Error":""}\n`
 }

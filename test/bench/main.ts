@@ -41,6 +41,9 @@ const millis = Number(args.millis ?? (args.quick ? 100 : 300))
 /** CPU time of each contender before its rounds. */
 const warmUpMillis = args.quick ? 50 : 1000
 
+/** Of a real server, where there is one. */
+const v2Binary = process.env.GHOSTDB_BINS === undefined ? undefined : join(process.env.GHOSTDB_BINS, "ghostdb-v2")
+
 const names = [...scenarios.map(({ name }) => name), "server", "ring", "memory", "startup"]
 const wanted = (name: string) => args.only.length === 0 || args.only.includes(name)
 
@@ -92,6 +95,7 @@ const program = Effect.gen(function* () {
   const nodes = {
     nginx: Option.isSome(versions.nginx) ? yield* lazily(Servers.nginx(temporary)) : canned,
     canned,
+    v2: yield* lazily(Servers.v2(v2Binary ?? "", temporary)),
     embedded: yield* lazily(
       Effect.map(
         Servers.one(compiledScript("server"), "embedded"),
@@ -229,11 +233,12 @@ const program = Effect.gen(function* () {
   for (const [name, found] of Object.entries(versions)) {
     yield* print(Option.getOrElse(found, () => `${name}: missing`))
   }
+  if (v2Binary === undefined) yield* print("GHOSTDB_BINS is not set: no real server is measured")
   if (Option.isNone(versions.nginx))
     yield* print("nginx is missing: a socket server with canned replies takes its place")
 
   const results = yield* Effect.forEach(
-    scenarios.filter(({ name }) => wanted(name)),
+    scenarios.filter(({ name, on }) => wanted(name) && (on !== "v2" || v2Binary !== undefined)),
     runScenario
   )
   const server = wanted("server") ? [yield* runServers] : []

@@ -1,7 +1,7 @@
 /** The process that measures memory; its arguments are a node that answers and one that never does. */
 import { setTimeout } from "node:timers/promises"
 import { Undici } from "@effect/platform-node"
-import { Layer, ManagedRuntime } from "effect"
+import { Effect, Fiber, Layer, ManagedRuntime, Schedule } from "effect"
 import { Client, GhostDB, type GhostDBOptions, SocketTransport } from "effect-ghostdb"
 import { keys } from "./load.js"
 import type { MemoryResult } from "./micro.js"
@@ -52,9 +52,25 @@ const requests = Array.from({ length: commands }, () =>
 )
 const requested = await used()
 
+const manyKeys = Array.from({ length: 100_000 }, (_, i) => `user:${i}`)
+await first.runPromise(GhostDB.getMany(manyKeys.slice(0, 1000)))
+const beforeKeys = await used()
+let peak = 0
+const watch = Effect.sync(() => {
+  const { external, heapUsed } = process.memoryUsage()
+  peak = Math.max(peak, external + heapUsed)
+}).pipe(Effect.repeat(Schedule.spaced("1 millis")))
+const watched = Effect.flatMap(Effect.fork(watch), (watching) =>
+  Effect.zipLeft(GhostDB.getMany(manyKeys), Fiber.interrupt(watching))
+)
+const results = await first.runPromise(watched)
+const held = (await used()) - beforeKeys
+if (results.size !== manyKeys.length) throw new Error("keys without a result")
+
 process.send?.({
   idleClientBytes: (built - before) / clients,
   connectedClientBytes: (connected - before) / clients,
   commandsInFlightBytes: inFlight - beforeCommands,
-  undiciInFlightBytes: requests.length === commands ? requested - beforeRequests : 0
+  undiciInFlightBytes: requests.length === commands ? requested - beforeRequests : 0,
+  manyKeysBytes: peak - beforeKeys - held
 } satisfies MemoryResult)

@@ -20,7 +20,9 @@ export const MemoryResult = Schema.Struct({
   /** Of 10,000 gets without a reply. */
   commandsInFlightBytes: Schema.Number,
   /** Of as many of undici's requests. */
-  undiciInFlightBytes: Schema.Number
+  undiciInFlightBytes: Schema.Number,
+  /** Of a getMany of 100,000 keys at its peak, above what its result holds. */
+  manyKeysBytes: Schema.Number
 })
 export type MemoryResult = typeof MemoryResult.Type
 

@@ -119,10 +119,20 @@ export const program = (
 ): Effect.Effect<ReadonlyArray<number>, ProcessError, Scope.Scope> =>
   Effect.gen(function* () {
     const ports = yield* freePorts(count)
-    const child = yield* started(command, yield* args(ports), { ipc: false })
+    yield* programOn(command, ports, yield* args(ports))
+    return ports
+  }).pipe(Effect.retry({ times: 2 }))
+
+/** {@link program} on ports that are not its choice. */
+export const programOn = (
+  command: string,
+  ports: ReadonlyArray<number>,
+  args: ReadonlyArray<string>
+): Effect.Effect<void, ProcessError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const child = yield* started(command, args, { ipc: false })
     yield* Effect.forEach(ports, accepts, { discard: true }).pipe(
       Effect.retry(Schedule.spaced("20 millis").pipe(Schedule.upTo("5 seconds"))),
       Effect.raceFirst(ended(child, command))
     )
-    return ports
-  }).pipe(Effect.retry({ times: 2 }))
+  })

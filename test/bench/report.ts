@@ -40,17 +40,31 @@ export const summary = ({ samples }: Row): Sample => {
   return { opsPerSecond: of("opsPerSecond"), cpuMicros: of("cpuMicros"), p50: of("p50"), p99: of("p99") }
 }
 
+const between = (
+  result: Result | undefined,
+  contender: string,
+  other: string,
+  measure: keyof Sample,
+  compare: (a: number, b: number) => number
+): number | undefined => {
+  const [a, b] = [contender, other].map((name) => result?.rows.find((row) => row.contender === name)?.samples ?? [])
+  if (a === undefined || b === undefined || a.length === 0 || b.length === 0) return undefined
+  return median(a.map((sample, round) => compare(sample[measure], b[round]?.[measure] ?? Number.NaN)))
+}
+
 /** The median of the rounds' ratios, undefined where either has none. */
 export const ratio = (
   result: Result | undefined,
   contender: string,
   to: string,
   measure: keyof Sample
-): number | undefined => {
-  const [a, b] = [contender, to].map((name) => result?.rows.find((row) => row.contender === name)?.samples ?? [])
-  if (a === undefined || b === undefined || a.length === 0 || b.length === 0) return undefined
-  return median(a.map((sample, round) => sample[measure] / (b[round]?.[measure] ?? Number.NaN)))
-}
+): number | undefined => between(result, contender, to, measure, (a, b) => a / b)
+
+/** The median of the rounds' differences, likewise. */
+const difference = (result: Result | undefined, contender: string, from: string, measure: keyof Sample) =>
+  between(result, contender, from, measure, (a, b) => a - b)
+
+const megabytes = (bytes: number | undefined) => (bytes === undefined ? undefined : bytes / 1e6)
 
 const grouped = (value: number) => Math.round(value).toLocaleString("en-US")
 const shown = (value: number | undefined, digits: number) => (value === undefined ? "" : value.toFixed(digits))
@@ -99,7 +113,7 @@ export interface Check {
 }
 
 /** What the project has promised. */
-export const checks = ({ results, ring }: Report): ReadonlyArray<Check> => {
+export const checks = ({ memory, results, ring }: Report): ReadonlyArray<Check> => {
   const find = (name: string) => results.find((result) => result.name === name)
   const atLeast = (what: string, target: number, measured: number | undefined): Check => ({
     what,
@@ -116,9 +130,10 @@ export const checks = ({ results, ring }: Report): ReadonlyArray<Check> => {
   const speed = (scenario: string, to: string) => ratio(find(scenario), "full", to, "opsPerSecond")
   const cpu = (scenario: string, to: string) => ratio(find(scenario), "full", to, "cpuMicros")
   const p50 = (scenario: string) => ratio(find(scenario), "full", "undici", "p50")
-  const many = (scenario: string, measure: "opsPerSecond" | "cpuMicros") =>
-    ratio(find(scenario), "get-many", "ioredis-pipeline", measure)
+  const many = (scenario: string, measure: keyof Sample, to = "ioredis-pipeline") =>
+    ratio(find(scenario), "get-many", to, measure)
   const largest = ring?.find(({ nodes, replicas }) => nodes === 1000 && replicas === 40)
+  const manyOf = { get: "many", put: "put-many" } as const
   return [
     atLeast("get: throughput, of undici", 1.8, speed("get", "undici")),
     atLeast("get: throughput, of undici (goal)", 2.2, speed("get", "undici")),
@@ -135,15 +150,30 @@ export const checks = ({ results, ring }: Report): ReadonlyArray<Check> => {
     atMost("get, 64 in flight: p50, of undici", 0.6, p50("get")),
     atMost("get: CPU per command, of the same without metrics", 1.05, cpu("telemetry", "full-no-metrics")),
     atMost("get: CPU per command, of the same without tracing support", 1.02, cpu("telemetry", "full-no-spans")),
-    atLeast("getMany of 1,000: throughput, of ioredis' pipeline", 1, many("many", "opsPerSecond")),
-    atMost("getMany of 1,000: CPU per key, of ioredis' pipeline", 1.2, many("many", "cpuMicros")),
-    atLeast("putMany of 1,000: throughput, of ioredis' pipeline", 1, many("put-many", "opsPerSecond")),
-    atMost("putMany of 1,000: CPU per key, of ioredis' pipeline", 1.2, many("put-many", "cpuMicros")),
+    atLeast("get, canned: throughput, of the plain socket client (goal)", 0.6, speed("canned", "plain")),
+    atLeast("get, canned: throughput, of ioredis (goal)", 1.1, speed("canned", "ioredis")),
+    atLeast("get, canned, 256 in flight: throughput, of ioredis (goal)", 0.8, speed("canned-256", "ioredis")),
+    ...(["get", "put"] as const).flatMap((command) => [
+      atLeast(`${command}Many of 1,000: throughput, of ioredis' pipeline`, 1, many(manyOf[command], "opsPerSecond")),
+      atMost(`${command}Many of 1,000: CPU per key, of ioredis' pipeline`, 1.2, many(manyOf[command], "cpuMicros")),
+      atLeast(
+        `${command}Many of 1,000, real server: throughput, of ioredis' pipeline`,
+        0.55,
+        many(`${manyOf[command]}-on-v2`, "opsPerSecond")
+      )
+    ]),
+    atMost("getMany of 10: p50, of one get", 1.5, many("many-of-10", "p50", "get-alone")),
     atLeast(
-      "getMany of 1,000, a write for each reply: throughput, of the same",
-      0.55,
-      many("many-on-nginx", "opsPerSecond")
+      "getMany on 5 nodes: throughput, of one node",
+      0.9,
+      many("many-on-5-nodes", "opsPerSecond", "get-many-on-one")
     ),
+    atMost(
+      "Store.getMany of five fields: CPU µs per key above getMany",
+      2,
+      difference(find("store-get-many"), "store-get-many", "get-many", "cpuMicros")
+    ),
+    atMost("getMany of 100,000 keys: MB above the values", 100, megabytes(memory?.manyKeysBytes)),
     atMost("lookup in a ring of 1,000 nodes, 40 replicas, ns", 1000, largest?.lookupNanos),
     atLeast("embedded node: throughput, of node:http", 1, ratio(find("server"), "embedded", "http", "opsPerSecond"))
   ]
@@ -178,7 +208,8 @@ export const memoryTable = (memory: MemoryResult): string => {
     ["an idle client", kib(memory.idleClientBytes)],
     ["an idle client with a connection", kib(memory.connectedClientBytes)],
     ["10,000 gets in flight", kib(memory.commandsInFlightBytes)],
-    ["10,000 of undici's requests in flight", kib(memory.undiciInFlightBytes)]
+    ["10,000 of undici's requests in flight", kib(memory.undiciInFlightBytes)],
+    ["getMany of 100,000 keys at its peak, above the values", kib(memory.manyKeysBytes)]
   ])
 }
 

@@ -1,6 +1,6 @@
 /** What is compared with what. */
 import type { ContenderName } from "./contenders.js"
-import type { Load } from "./load.js"
+import { type Load, personBytes } from "./load.js"
 
 /** One comparison: the contenders take turns, round by round. */
 export interface Scenario {
@@ -14,8 +14,8 @@ export interface Scenario {
   /** Keys of one operation. Default 1. */
   readonly batch?: number
   readonly nodes: number
-  /** nginx with canned replies, a socket server with the same, or the embedded node. */
-  readonly on: "nginx" | "canned" | "embedded"
+  /** nginx with canned replies, a socket server with the same, the embedded node, or a real server of version 2. */
+  readonly on: "nginx" | "canned" | "embedded" | "v2"
   /** How often all contenders start anew: two processes of the same program differ by some percent. Default 1. */
   readonly generations?: number
 }
@@ -25,6 +25,12 @@ const few: ReadonlyArray<ContenderName> = ["full", "plain", "undici", "undici-di
 const fewAndPeers: ReadonlyArray<ContenderName> = [...few, "ioredis", "memjs"]
 
 const get40 = { command: "get", bytes: 40, inFlight: 64, nodes: 1, on: "nginx" } as const
+
+const replying = {
+  canned: "on a server that answers many requests in one write",
+  nginx: "on a server that answers each request in a write of its own",
+  v2: "on a real server of version 2"
+}
 
 /** The scenario that most ratios are about. */
 export const headline: Scenario = {
@@ -75,8 +81,16 @@ export const scenarios: ReadonlyArray<Scenario> = [
   {
     ...get40,
     name: "canned",
-    title: "get, 40 B, 64 in flight, on a server that answers many requests in one write",
-    contenders: ["full", "full-dispatch", "codec", "plain", "undici", "undici-dispatch"],
+    title: `get, 40 B, 64 in flight, ${replying.canned}`,
+    contenders: ["full", "full-dispatch", "codec", "plain", "undici", "undici-dispatch", "ioredis"],
+    on: "canned"
+  },
+  {
+    ...get40,
+    name: "canned-256",
+    title: `get, 40 B, 256 in flight, ${replying.canned}`,
+    contenders: ["full", "plain", "ioredis"],
+    inFlight: 256,
     on: "canned"
   },
   {
@@ -93,52 +107,50 @@ export const scenarios: ReadonlyArray<Scenario> = [
     contenders: ["full", "full-no-metrics", "full-no-spans", "full-traced"],
     generations: 5
   },
-  {
-    ...get40,
-    name: "many",
-    title: "getMany of 1,000 keys, 40 B, on a server that answers many requests in one write; ops are keys",
-    contenders: ["ioredis-pipeline", "get-many", "store-get-many", "for-each"],
-    inFlight: 1,
-    batch: 1000,
-    on: "canned"
-  },
-  {
-    ...get40,
-    name: "put-many",
-    title: "putMany of 1,000 keys, 40 B, on a server that answers many requests in one write; ops are keys",
-    contenders: ["ioredis-pipeline", "get-many"],
-    command: "put",
-    inFlight: 1,
-    batch: 1000,
-    on: "canned"
-  },
-  {
-    ...get40,
-    name: "many-on-nginx",
-    title: "getMany of 1,000 keys, 40 B, on a server that answers each request in a write of its own; ops are keys",
-    contenders: ["ioredis-pipeline", "get-many", "for-each"],
-    inFlight: 1,
-    batch: 1000
-  },
+  ...(["canned", "nginx", "v2"] as const).flatMap((on) =>
+    (["get", "put"] as const).map(
+      (command): Scenario => ({
+        ...get40,
+        name: `${command === "get" ? "many" : "put-many"}${{ canned: "", nginx: "-on-nginx", v2: "-on-v2" }[on]}`,
+        title: `${command}Many of 1,000 keys, 40 B, ${replying[on]}; ops are keys`,
+        contenders: ["ioredis-pipeline", "get-many", ...(command === "get" ? (["for-each"] as const) : [])],
+        command,
+        inFlight: 1,
+        batch: 1000,
+        on
+      })
+    )
+  ),
   ...[1, 10].map(
     (batch): Scenario => ({
       ...get40,
       name: `many-of-${batch}`,
-      title: `getMany of ${batch} keys, 40 B, one at a time; ops are keys`,
-      contenders: ["get-many"],
+      title: `getMany of ${batch} keys, 40 B, and get of one, one at a time; ops are keys`,
+      contenders: ["get-alone", "get-many"],
       inFlight: 1,
       batch,
-      on: "canned"
+      on: "canned",
+      generations: 3
     })
   ),
   {
     ...get40,
     name: "many-on-5-nodes",
-    title: "getMany of 1,000 keys, 40 B, 5 nodes; ops are keys",
-    contenders: ["get-many"],
+    title: "getMany of 1,000 keys, 40 B, on 5 nodes and on one; ops are keys",
+    contenders: ["get-many-on-one", "get-many"],
     inFlight: 1,
     batch: 1000,
     nodes: 5,
+    on: "canned"
+  },
+  {
+    ...get40,
+    name: "store-get-many",
+    title: "getMany of 1,000 keys, a struct of five fields; ops are keys",
+    contenders: ["get-many", "store-get-many"],
+    bytes: personBytes,
+    inFlight: 1,
+    batch: 1000,
     on: "canned"
   },
   {

@@ -1,10 +1,10 @@
 /** What the contenders talk to. */
-import { writeFile } from "node:fs/promises"
-import { userInfo } from "node:os"
+import { mkdir, writeFile } from "node:fs/promises"
+import { homedir, userInfo } from "node:os"
 import { join } from "node:path"
 import { Effect, Schema, type Scope } from "effect"
-import { replies, valueOf } from "./load.js"
-import { type ProcessError, program, script } from "./processes.js"
+import { personBytes, replies, textOf } from "./load.js"
+import { type ProcessError, program, programOn, script } from "./processes.js"
 
 /** GhostDB nodes, each with values of one size. */
 export interface Nodes {
@@ -13,7 +13,7 @@ export interface Nodes {
 }
 
 /** The size of the values of each node. */
-const sizes: ReadonlyArray<number> = [40, 40, 40, 40, 40, 10 * 1024, 100 * 1024]
+const sizes: ReadonlyArray<number> = [40, 40, 40, 40, 40, 10 * 1024, 100 * 1024, personBytes]
 
 const nodesOf = (ports: ReadonlyArray<number>): Nodes => ({
   take: (bytes, count) => ports.flatMap((port, i) => (sizes[i] === bytes ? [`127.0.0.1:${port}`] : [])).slice(0, count)
@@ -43,13 +43,13 @@ export const nginx = (directory: string): Effect.Effect<Nodes, ProcessError, Sco
 const nginxConfiguration = (directory: string, ports: ReadonlyArray<number>): string => {
   // A parameter is short: long values are put together of a variable.
   const unit = 1024
-  const value = (bytes: number) => "$unit".repeat(Math.floor(bytes / unit)) + valueOf(bytes % unit)
+  const value = (bytes: number) => "$unit".repeat(Math.floor(bytes / unit)) + textOf(bytes % unit)
   const location = (path: string, reply: string) => `location = /${path} { return 200 '${reply}'; }`
   const servers = ports.map((port, i) => {
     const get = replies.get(0).replace(`"Value":""`, `"Value":"${value(sizes[i] ?? 0)}"`)
     return `server {
       listen 127.0.0.1:${port};
-      set $unit "${valueOf(unit)}";
+      set $unit "${textOf(unit)}";
       ${location("get", get)}
       ${location("put", replies.put)}
       ${location("ping", replies.ping)}
@@ -70,6 +70,16 @@ const nginxConfiguration = (directory: string, ports: ReadonlyArray<number>): st
 /** Canned replies by a few lines on a socket, which answers many requests in one write: faster than any client. */
 export const canned = (path: string): Effect.Effect<Nodes, ProcessError, Scope.Scope> =>
   Effect.map(portsOf(path, "canned", sizes), ({ ports }) => nodesOf(ports))
+
+/** A real server of version 2. Its port is fixed, and it keeps files in the user's home: it is given another one. */
+export const v2 = (binary: string, directory: string): Effect.Effect<Nodes, ProcessError, Scope.Scope> =>
+  Effect.gen(function* () {
+    const home = join(directory, "v2")
+    yield* Effect.promise(() => mkdir(join(home, ".config", "ghostdb"), { recursive: true }))
+    const script = `mount --bind "$0" "${homedir()}" && cd "$0" && exec "$1"`
+    yield* programOn("unshare", [7991], ["--mount", "sh", "-c", script, home, binary])
+    return { take: () => ["127.0.0.1:7991"] }
+  })
 
 /** A server in a process of its own, which tells the CPU time that it has used. */
 export interface Server {
