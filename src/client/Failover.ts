@@ -167,7 +167,7 @@ const attemptOn = <A>(
     env.attempts.failed(node, fault.reason)
     addEvent("attempt failed", { "server.address": node, "error.type": fault.reason })
     if (fault.reason === "QueueTimeout") return Effect.succeed(late(failure))
-    if (fault.reason === "Deadline") return Effect.as(cluster.unanswered(node, fault), late(failure))
+    if (fault.reason === "Deadline") return Effect.as(cluster.unanswered(node), late(failure))
     const faultClass = ClusterState.classify(fault)
     if (faultClass !== "down" && faultClass !== "suspect") return decide(fault, failure)
     counts = failure
@@ -187,7 +187,7 @@ const attemptOn = <A>(
       if (!again) return Effect.succeed(failed)
       return now(env) >= deadline ? Effect.succeed(late(undefined)) : attempt()
     })
-    return fault.reason === "AttemptTimeout" ? Effect.zipRight(cluster.unanswered(node, fault), next) : next
+    return fault.reason === "AttemptTimeout" ? Effect.zipRight(cluster.unanswered(node), next) : next
   }
 
   const late = (failure: NodeFailure | undefined): Attempted<A> => {

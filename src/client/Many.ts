@@ -402,7 +402,7 @@ class Run<A> {
       error = new NoMoreServers({ failures: [failure] })
       this.errors.set(`${node} ${fault.reason}`, error)
       if (fault.reason === "Deadline" || fault.reason === "AttemptTimeout") {
-        this.tellLater(cluster.unanswered(node, fault))
+        this.tellLater(cluster.unanswered(node))
       }
       if (fault.reason !== "Deadline") this.tellLater(cluster.timedOut(node, fault))
     }

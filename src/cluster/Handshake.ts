@@ -30,7 +30,7 @@ export const make = Effect.fnUntraced(function* (
   const grace = attemptTimeout * (patience - 1)
   const pings = yield* Shared.make<Dialect, Fault>({
     // Where the transport ends it at this deadline and not as an attempt, replies before it were still arriving.
-    work: (node, endsAt) => request(connections, node, Dialects.ping, endsAt - grace),
+    work: (node, endsAt) => request(connections, node, Dialects.ping, endsAt - grace, { urgent: true }),
     // The transport ends the attempt, by its own clock: this one runs while the process is blocked as well.
     timeout: Math.max(attemptTimeout * patience, commandDeadline) + grace,
     timedOut: Exit.fail(silent(attemptTimeout)),

@@ -197,7 +197,7 @@ export const make = Effect.fnUntraced(function* (
           ref
             .transition((self) => ClusterState.disconnected(self, leader))
             .pipe(
-              Effect.zipRight(fault.reason === "AttemptTimeout" ? unanswered(leader, fault) : Effect.void),
+              Effect.zipRight(fault.reason === "AttemptTimeout" ? unanswered(leader) : Effect.void),
               Effect.zipRight(searches.run("leader", Number.POSITIVE_INFINITY))
             )
       })

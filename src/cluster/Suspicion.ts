@@ -31,7 +31,7 @@ export interface Suspicion {
    * An attempt on the node has had no answer. A ping is sent beside the command's next attempt; where that has no answer
    * either, the node is dead, and all attempts under way on it end. Does not wait for the ping.
    */
-  readonly unanswered: (node: string, fault: Fault) => Effect.Effect<void>
+  readonly unanswered: (node: string) => Effect.Effect<void>
   /**
    * A command has failed on the node, all its retries included. `dialectUsed` is that of the last, if it got so far. A
    * ping that this waits for ends at `deadline`, milliseconds of the monotonic clock.
@@ -112,11 +112,9 @@ export const make = Effect.fnUntraced(function* (
       }
     })
 
-  const check = (node: string, fault: Fault, state: { answered: boolean }) =>
+  const check = (node: string, state: { answered: boolean }) =>
     Effect.catchAll(ping(node, Number.POSITIVE_INFINITY), (silence) =>
-      state.answered || !isSilence(silence.reason)
-        ? Effect.void
-        : markDead(node, silence.reason === "QueueTimeout" ? fault : silence)
+      state.answered || !isSilence(silence.reason) ? Effect.void : markDead(node, silence)
     ).pipe(Effect.ensuring(Effect.sync(() => checks.delete(node))))
 
   return {
@@ -129,12 +127,12 @@ export const make = Effect.fnUntraced(function* (
         if (state !== undefined) state.answered = true
         return ref.transition((self) => ClusterState.succeeded(self, node))
       }),
-    unanswered: (node, fault) =>
+    unanswered: (node) =>
       Effect.suspend(() => {
         if (checks.has(node) || !ClusterState.isLive(ref.unsafeState(), node)) return Effect.void
         const state = { answered: false }
         checks.set(node, state)
-        return Effect.forkIn(Effect.interruptible(check(node, fault, state)), scope)
+        return Effect.forkIn(Effect.interruptible(check(node, state)), scope)
       }),
     failed,
     timedOut: (node, fault) =>
@@ -147,5 +145,4 @@ export const make = Effect.fnUntraced(function* (
 })
 
 /** Failures of a ping that cost a whole timeout. Any other leaves time for the `retry` schedule, after which it decides. */
-const isSilence = (reason: Fault["reason"]): boolean =>
-  reason === "AttemptTimeout" || reason === "ConnectTimeout" || reason === "QueueTimeout"
+const isSilence = (reason: Fault["reason"]): boolean => reason === "AttemptTimeout" || reason === "ConnectTimeout"

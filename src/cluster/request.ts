@@ -8,9 +8,10 @@ export const request = <A>(
   connections: Connections,
   node: string,
   { command, decode, encode }: Omit<Protocol.Request<A>, "whenTooLarge">,
-  deadline?: number
+  deadline?: number,
+  options?: { readonly urgent?: boolean }
 ): Effect.Effect<A, Fault> =>
-  Effect.flatMap(connections.post(node, command, encode, deadline), (reply) => {
+  Effect.flatMap(connections.post(node, command, encode, deadline, options), (reply) => {
     const decoded = decode(reply)
     return decoded.ok ? Effect.succeed(decoded.answer) : Effect.fail(decoded.fault)
   })

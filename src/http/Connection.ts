@@ -185,7 +185,7 @@ export class Connection {
     return nextDeadline
   }
 
-  /** The process was blocked for so many milliseconds: they are not counted as time that the node has taken. */
+  /** The process was late by so many milliseconds: they are not counted as time that the node has taken. */
   postpone(millis: number): void {
     this.progressAt += millis
     for (const request of this.inFlight) request.writtenAt += millis

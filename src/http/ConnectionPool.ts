@@ -37,13 +37,14 @@ export class ConnectionPool implements Owner {
     return head
   }
 
-  /** Sends the request in its turn: in this tick where there is room. */
-  send(request: PendingRequest): void {
+  /** Sends the request in its turn, or before those that wait where it is urgent: in this tick where there is room. */
+  send(request: PendingRequest, urgent: boolean): void {
     if (this.closed) {
       request.settle(released)
       return
     }
-    this.queue.push(request)
+    if (urgent) this.queue.putBack([request])
+    else this.queue.push(request)
     this.connect()
     this.flushLater()
   }
@@ -71,7 +72,7 @@ export class ConnectionPool implements Owner {
     this.queue.expire(tick, failure)
   }
 
-  /** The process was blocked for so many milliseconds: they are not counted as time that the node has taken. */
+  /** The process was late by so many milliseconds: they are not counted as time that the node has taken. */
   postpone(millis: number): void {
     for (const connection of this.open) connection.postpone(millis)
   }

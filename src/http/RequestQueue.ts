@@ -121,7 +121,7 @@ export class RequestQueue {
     if (request.deadline < this.nextDeadline) this.nextDeadline = request.deadline
   }
 
-  /** Puts requests that the node has not processed back at the front, in their order. */
+  /** Puts requests that are urgent, or that the node has not processed, at the front, in their order. */
   putBack(requests: ReadonlyArray<PendingRequest>): void {
     for (const request of [...requests].reverse()) {
       if (request.isSettled) continue

@@ -59,13 +59,13 @@ export const connect = Effect.fnUntraced(function* (
   }
 
   const connections: Connections = {
-    post: (node, command, body, deadline = Number.POSITIVE_INFINITY) =>
+    post: (node, command, body, deadline = Number.POSITIVE_INFINITY, { urgent = false } = {}) =>
       Effect.withFiberRuntime<Reply, Fault>((fiber, { runtimeFlags }) => {
         const caller = RuntimeFlags.interruptible(runtimeFlags) ? fiber : undefined
         return Effect.async((resume) => {
           if (closed) return resume(Exit.fail(released))
           const pool = poolOf(node)
-          pool.send(new PendingRequest(pool.head(command), new Single(body, resume, caller), 0, deadline))
+          pool.send(new PendingRequest(pool.head(command), new Single(body, resume, caller), 0, deadline), urgent)
           timer.start(deadline)
         })
       }),
@@ -169,11 +169,13 @@ const makeTimer = Effect.fnUntraced(function* (
   const pass = Effect.sync(() => {
     const time = now()
     const delay = time - wakesAt
-    // Less than that is an event loop that is busy, as it may always be: a silent node has to be late all the same.
-    const wasBlocked = delay > attemptTimeout / 4
+    // What this process is late by is not the node's time, so that an attempt has ten turns of the event loop at least.
+    // A little is left to it: an event loop may be busy for good, and a silent node has to be late all the same.
+    const lag = delay - interval / 2
+    const blockedSince = delay > attemptTimeout / 4 ? wakesAt : Number.POSITIVE_INFINITY
     for (const pool of pools.values()) {
-      if (wasBlocked) pool.postpone(delay)
-      pool.expire({ now: time, blockedSince: wasBlocked ? wakesAt : Number.POSITIVE_INFINITY })
+      if (lag > 0) pool.postpone(lag)
+      pool.expire({ now: time, blockedSince })
     }
     if (![...pools.values()].some((pool) => pool.busy)) busy.unsafeClose()
   })

@@ -56,8 +56,17 @@ export interface Connections {
    * It ends at `deadline` at the latest, without an interruption: milliseconds of the monotonic clock
    * (`Clock.currentTimeNanos`). Without one, only the attempt is bounded. Interrupting it disturbs no other request on
    * the connection.
+   *
+   * An urgent request, which asks whether the node is alive, is sent before those that wait, where the transport has a
+   * queue of its own.
    */
-  readonly post: (node: string, command: string, body: Body, deadline?: number) => Effect.Effect<Reply, Fault>
+  readonly post: (
+    node: string,
+    command: string,
+    body: Body,
+    deadline?: number,
+    options?: { readonly urgent?: boolean }
+  ) => Effect.Effect<Reply, Fault>
   /**
    * Starts many posts of one command, each with the same bounds and in the same queue as a `post`, and does not wait for
    * them. It returns a function that withdraws those without an outcome: they are not reported any more, and those

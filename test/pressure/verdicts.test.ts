@@ -49,6 +49,34 @@ describe.concurrent("what this client could not do in time", () => {
   }
 })
 
+describe("a ping after an attempt without an answer", () => {
+  for (const reason of ["QueueTimeout", "Overloaded", "Deadline"] satisfies ReadonlyArray<FailureReason>) {
+    it.live(`${reason}: this client could not ask in time, so that the node stays`, () =>
+      Effect.gen(function* () {
+        let greeted = false
+        const pinged = yield* Deferred.make<void>()
+        const transport = FakeTransport.layer((node, command, body) => {
+          if (command !== "ping") return Effect.fail({ reason: "Deadline", detail: "late" } as const)
+          if (!greeted) {
+            greeted = true
+            return FakeTransport.hit(node, command, body)
+          }
+          return Effect.zipRight(
+            Deferred.succeed(pinged, undefined),
+            Effect.fail({ reason, detail: "as it is" } as const)
+          )
+        })
+        yield* Effect.gen(function* () {
+          yield* Effect.flip(GhostDB.get("key"))
+          yield* Deferred.await(pinged)
+          for (let i = 0; i < 100; i++) yield* Effect.yieldNow()
+          assert.deepStrictEqual((yield* topologyNow).dead, [])
+        }).pipe(Effect.provide(Layer.provide(Client.layer({ nodes: ["a"] }), transport)))
+      })
+    )
+  }
+})
+
 describe.concurrent("a frozen node", () => {
   const frozen = Effect.fnUntraced(function* (count: number) {
     const nodes = yield* Effect.all(Arr.makeBy(5, () => HostileServer.make()))

@@ -81,6 +81,27 @@ describe("more requests than a node takes at once", () => {
     })
   )
 
+  it.scoped("an urgent one is written before those that wait", () =>
+    Effect.gen(function* () {
+      const { held, serve } = byHand()
+      const server = yield* listen(serve)
+      const connections = yield* connect({ pipelining: 1 })
+      const fiber = yield* Effect.fork(all(connections, server, numbers(1, 5)))
+      yield* until(() => held.length === 1)
+      const urgent = yield* Effect.fork(
+        outcome(connections.post(server.address, "ping", "urgent", undefined, { urgent: true }))
+      )
+      yield* Effect.yieldNow()
+      for (let i = 0; i < 6; i++) {
+        yield* until(() => held.length > i)
+        held[i]?.()
+      }
+      expect(yield* Fiber.join(urgent)).toBe("urgent")
+      expect(yield* Fiber.join(fiber)).toEqual(numbers(1, 5))
+      expect(server.requests.map(({ body }) => body)).toEqual(["1", "urgent", "2", "3", "4", "5"])
+    })
+  )
+
   it.scopedLive("a server that is slower than its clients: all are answered, one request each", () =>
     Effect.gen(function* () {
       const { held, serve } = byHand()
@@ -200,6 +221,57 @@ describe("the clock of an attempt", () => {
       }
       expect(server.requests.length).toBe(4)
       expect(server.accepted()).toBe(1)
+    })
+  )
+})
+
+/** Keeps the process busy, so many milliseconds of each turn of its event loop, until the scope closes. */
+const busy = (millis: number) =>
+  Effect.acquireRelease(
+    Effect.sync(() => {
+      const state = { ends: false }
+      const block = () => {
+        if (state.ends) return
+        const start = performance.now()
+        while (performance.now() - start < millis) Math.random()
+        setImmediate(block)
+      }
+      block()
+      return state
+    }),
+    (state) =>
+      Effect.sync(() => {
+        state.ends = true
+      })
+  )
+
+describe("a process that is short of CPU time", () => {
+  it.scopedLive("gives each attempt some turns of its event loop, however long each takes", () =>
+    Effect.gen(function* () {
+      /** The server is a part of the same process, and answers after so many turns. */
+      const turns = 12
+      const server = yield* listen((request, socket) => {
+        const answer = (left: number): void => {
+          if (left === 0) echo(request, socket)
+          else setImmediate(() => answer(left - 1))
+        }
+        answer(turns)
+      })
+      const connections = yield* connect({ attemptTimeout: 400 })
+      yield* all(connections, server, ["first"])
+      yield* busy(50)
+      for (const body of numbers(1, 3)) expect(yield* all(connections, server, [body])).toEqual([body])
+      expect(server.accepted()).toBe(1)
+      expect(server.requests.length).toBe(4)
+    })
+  )
+
+  it.scopedLive("a node that is silent is late all the same", () =>
+    Effect.gen(function* () {
+      const server = yield* listen(silent)
+      const connections = yield* connect({ attemptTimeout: 160 })
+      yield* busy(30)
+      expect(yield* all(connections, server, ["lost"])).toEqual(["AttemptTimeout"])
     })
   )
 })
