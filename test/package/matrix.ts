@@ -1,11 +1,12 @@
 /**
  * The packed package where its users run it: package managers, runtimes, TypeScript versions, peers; `npm run matrix`.
  *
- * `npm run matrix -- runtimes peers` runs groups of it, `--quick` what takes two minutes. Each tool is installed from the
- * npm registry into a folder of its own, which is removed in the end. Prints tables in Markdown.
+ * `npm run matrix -- runtimes peers` runs groups of it, `--quick` what takes two minutes, the groups at the same time;
+ * `--no-build` packs the build that is there. Each tool is installed from the npm registry into a folder of its own, which
+ * is removed in the end. Prints tables in Markdown.
  */
 import { ok } from "node:assert/strict"
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import process from "node:process"
@@ -14,7 +15,10 @@ import { build } from "esbuild"
 import { root } from "../docs/snippets.js"
 import * as support from "./support.js"
 
-const { positionals, values } = parseArgs({ allowPositionals: true, options: { quick: { type: "boolean" } } })
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: "boolean" }, "no-build": { type: "boolean" } }
+})
 const isQuick = values.quick === true
 const isWanted = (group: string) => positionals.length === 0 || positionals.includes(group)
 
@@ -48,12 +52,18 @@ const makeFolder = (name: string, manifest: object): string => {
   return path
 }
 
-/** A tool in a folder of its own. */
-const tool = async (name: string, ...packages: ReadonlyArray<string>): Promise<string> => {
-  const path = join(folder, `tool-${name}`)
-  if (existsSync(path)) return path
-  makeFolder(`tool-${name}`, {})
+const tools = new Map<string, Promise<string>>()
+
+const installTool = async (name: string, packages: ReadonlyArray<string>): Promise<string> => {
+  const path = makeFolder(`tool-${name}`, {})
   await support.succeed("npm", ["install", ...support.quiet, "--ignore-scripts", ...packages], path)
+  return path
+}
+
+/** A tool in a folder of its own. */
+const tool = (name: string, ...packages: ReadonlyArray<string>): Promise<string> => {
+  const path = tools.get(name) ?? installTool(name, packages)
+  tools.set(name, path)
   return path
 }
 
@@ -341,15 +351,20 @@ const peers = async (tarball: string, served: string) => {
 
 try {
   mkdirSync(home)
-  const { tarball } = await support.pack(folder)
+  const { tarball } = await support.pack(folder, { build: values["no-build"] !== true })
   const served = makeFolder("served", {})
   await installPeers(served, tarball, newest)
   await writeContract(served)
   await support.serving(served, ["--dialect", "v2", "--port", "0"], async () => {
-    if (isWanted("runtimes")) await runtimes(served)
-    if (isWanted("peers")) await peers(tarball, served)
-    if (isWanted("managers")) await managers(tarball, served)
-    if (isWanted("typescript")) await typescript(tarball)
+    const groups = {
+      runtimes: () => runtimes(served),
+      peers: () => peers(tarball, served),
+      managers: () => managers(tarball, served),
+      typescript: () => typescript(tarball)
+    }
+    const wanted = Object.entries(groups).flatMap(([name, run]) => (isWanted(name) ? [run] : []))
+    if (isQuick) await Promise.all(wanted.map((run) => run()))
+    else for (const run of wanted) await run()
   })
 } finally {
   rmSync(folder, { recursive: true, force: true })

@@ -46,11 +46,13 @@ export const succeed = async (
   return stdout
 }
 
-/** Packs the project into a folder: the tarball's path, and the files in it. */
+/** Packs the project into a folder, built anew unless `build` is false: the tarball's path, and the files in it. */
 export const pack = async (
-  folder: string
+  folder: string,
+  { build = true } = {}
 ): Promise<{ readonly tarball: string; readonly paths: ReadonlyArray<string> }> => {
-  const packed = await succeed("npm", ["pack", "--json", "--pack-destination", folder], root)
+  const scripts = build ? [] : ["--ignore-scripts"]
+  const packed = await succeed("npm", ["pack", "--json", ...scripts, "--pack-destination", folder], root)
   // The build prints what it does before.
   const [{ filename, files }] = JSON.parse(packed.slice(packed.search(/^\[/m)))
   return {
