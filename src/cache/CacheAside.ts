@@ -65,6 +65,8 @@ export interface Run<A, E, R, F> extends Lookup<A, E, R, F> {
   readonly runVariant: string
   /** Says what became of it, to events and to the caller's span. */
   readonly report: (type: CacheEvent["type"]) => void
+  /** The caller has waited for the refresh of a stale value, and has its result. */
+  readonly refreshed?: () => void
 }
 
 /** How long work that no caller waits for may take, in milliseconds. */
@@ -77,10 +79,14 @@ export const getOrElse = <A, E, R, F>(lookup: Lookup<A, E, R, F>): Effect.Effect
     if (typeof key !== "string") return Effect.fail(new KeyError({ key, reason: "NotAString" }))
     const state = PerClient.of(db)
     let outcome: CacheEvent["type"] = "Miss"
-    const run = begin(lookup, state, Context.get(fiber.currentDefaultServices, Clock.Clock), (type) => {
+    const report: Run<A, E, R, F>["report"] = (type) => {
       outcome = type
       state.events.emit(type, key)
-    })
+    }
+    const refreshed = () => {
+      outcome = "Refreshed"
+    }
+    const run = { ...begin(lookup, state, Context.get(fiber.currentDefaultServices, Clock.Clock), report), refreshed }
     if (!state.shared.isTraced(fiber)) return answer(run)
     return Effect.withSpan(
       Effect.ensuring(
@@ -227,7 +233,10 @@ export const carryOut = <A, E, R, F>(
               Effect.flatMap(
                 Option.match({
                   onNone: () => Effect.succeed(decision.value),
-                  onSome: (outcome) => settle(run, outcome, false)
+                  onSome: (outcome) => {
+                    run.refreshed?.()
+                    return settle(run, outcome, false)
+                  }
                 })
               ),
               // That the refresh has failed is logged; the stale value stays.
