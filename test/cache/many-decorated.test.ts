@@ -1,7 +1,7 @@
 /** Many keys through what decorates a client, and through services written by hand. */
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Either, Layer, Option } from "effect"
-import { GhostDB, NearCache, TestCluster } from "effect-ghostdb"
+import { Deferred, Effect, Either, Exit, Fiber, Layer, Option } from "effect"
+import { GhostDB, type Json, NearCache, TestCluster } from "effect-ghostdb"
 
 const gets = Effect.flatMap(TestCluster, (cluster) =>
   Effect.map(
@@ -66,6 +66,46 @@ describe("many keys, decorated", () => {
       expect([...second.values()]).toEqual([some(2), some(1), some(3)])
       expect((yield* gets) - before).toBe(3)
     }).pipe(Effect.provide(NearCache.layer({ capacity: 10, ttl: 60 }).pipe(Layer.provideMerge(TestCluster.layer()))))
+  )
+
+  /** A near cache over a client whose gets wait: `open` lets those of a key go on. */
+  const gated = Effect.gen(function* () {
+    const gates = { a: yield* Deferred.make<void>(), b: yield* Deferred.make<void>() }
+    const db = yield* GhostDB
+    const get: typeof db.get = (key) =>
+      Effect.as(Deferred.await(key === "a" ? gates.a : gates.b), Option.some<Json>(`the value of ${key}`))
+    const context = yield* Layer.build(
+      NearCache.layer({ capacity: 10, ttl: 60 }).pipe(Layer.provide(Layer.succeed(GhostDB, { ...db, get })))
+    )
+    const fork = <A, E>(effect: Effect.Effect<A, E, GhostDB>) =>
+      Effect.tap(Effect.fork(Effect.provide(effect, context)), () => Effect.repeatN(Effect.yieldNow(), 20))
+    return { fork, open: (key: "a" | "b") => Deferred.succeed(gates[key], undefined) }
+  })
+
+  it.scoped("what another asks for already may arrive before the rest", () =>
+    Effect.gen(function* () {
+      const { fork, open } = yield* gated
+      const one = yield* fork(GhostDB.get("a"))
+      const many = yield* fork(GhostDB.getMany(["a", "b"]))
+      yield* open("a")
+      yield* Fiber.join(one)
+      yield* open("b")
+      expect([...(yield* Fiber.join(many)).values()]).toEqual([
+        Either.right(Option.some("the value of a")),
+        Either.right(Option.some("the value of b"))
+      ])
+    }).pipe(Effect.provide(TestCluster.layer()))
+  )
+
+  it.scoped("what another has asked for and given up is asked for anew, and can be given up as well", () =>
+    Effect.gen(function* () {
+      const { fork } = yield* gated
+      const one = yield* fork(GhostDB.get("a"))
+      const many = yield* fork(GhostDB.getMany(["a"]))
+      yield* Fiber.interrupt(one)
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      expect(Exit.isInterrupted(yield* Fiber.interrupt(many))).toBe(true)
+    }).pipe(Effect.provide(TestCluster.layer()))
   )
 
   it.effect("a service that changes one of the commands changes it for many keys as well", () =>
