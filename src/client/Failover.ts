@@ -178,7 +178,8 @@ const attemptOn = <A>(
   }
 
   const decide = (fault: Fault, failure: NodeFailure): Effect.Effect<Attempted<A>> => {
-    if (now(env) >= deadline) return Effect.succeed(late(undefined))
+    const unanswered = fault.reason === "AttemptTimeout" ? cluster.unanswered(node) : Effect.void
+    if (now(env) >= deadline) return Effect.as(unanswered, late(undefined))
     const faultClass = ClusterState.classify(fault)
     const failed: Attempted<A> = { _tag: "Failed", failure: deathOf(node) ?? failure, dialectUsed }
     if (faultClass === "redirect" || fault.reason === "ReplyTooLarge" || !isLive()) return Effect.succeed(failed)
@@ -187,7 +188,7 @@ const attemptOn = <A>(
       if (!again) return Effect.succeed(failed)
       return now(env) >= deadline ? Effect.succeed(late(undefined)) : attempt()
     })
-    return fault.reason === "AttemptTimeout" ? Effect.zipRight(cluster.unanswered(node), next) : next
+    return Effect.zipRight(unanswered, next)
   }
 
   const late = (failure: NodeFailure | undefined): Attempted<A> => {

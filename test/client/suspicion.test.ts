@@ -44,6 +44,17 @@ describe.concurrent("doubtful failures", () => {
     })
   )
 
+  it.scopedLive("a node that has not answered is pinged although the command had no time for more", () =>
+    Effect.gen(function* () {
+      const { context, hostile, keys } = yield* scene({ attemptTimeout: "300 millis", deadline: "300 millis" })
+      yield* Effect.gen(function* () {
+        yield* hostile.behave("accepts and never answers", "badly")
+        yield* failureOf(GhostDB.get(keys[0]))
+        yield* topologyWhere((topology) => !isLive(hostile)(topology))
+      }).pipe(Effect.provide(context))
+    })
+  )
+
   it.scopedLive("a success in between clears them", () =>
     Effect.gen(function* () {
       const { context, hostile, keys } = yield* scene()
