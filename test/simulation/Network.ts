@@ -23,12 +23,22 @@ export interface Link {
   readonly healed: Set<() => void>
 }
 
+/** A process has seen that a node has refused, reset or closed a connection. */
+export interface Loss {
+  readonly time: number
+  readonly process: string
+  readonly node: string
+}
+
 /** The links between all parties. */
 export class Network {
   private readonly links = new Map<string, Link>()
   readonly sockets = new Set<Socket>()
   /** Every connection that was ever asked for. */
   connects = 0
+  readonly losses: Array<Loss> = []
+  /** The most bytes that were written and not yet sent, of any connection. */
+  mostBuffered = 0
 
   constructor(
     readonly time: VirtualTime,
@@ -202,6 +212,7 @@ export class Socket extends EventEmitter {
     this.buffered.push(bytes)
     this.writableLength += bytes.length
     this.flush()
+    this.network.mostBuffered = Math.max(this.network.mostBuffered, this.writableLength)
     this.writableNeedDrain = this.writableLength >= highWaterMark
     return !this.writableNeedDrain
   }
@@ -254,6 +265,7 @@ export class Socket extends EventEmitter {
       this.inProcess(() => {
         if (this.destroyed || this.ended) return
         this.ended = true
+        this.noteLoss()
         this.emit("end")
         if (this.destroyed) return
         this.close()
@@ -303,8 +315,14 @@ export class Socket extends EventEmitter {
   private fail(code: string): void {
     if (this.destroyed) return
     this.close()
+    this.noteLoss()
     this.emit("error", systemError(code))
     this.emit("close", true)
+  }
+
+  private noteLoss(): void {
+    const node = this.node?.address
+    if (node !== undefined) this.network.losses.push({ time: this.network.time.now, process: this.process.name, node })
   }
 
   private close(): void {

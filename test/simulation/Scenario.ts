@@ -17,13 +17,18 @@ export interface ClientPlan {
   readonly traced: boolean
   readonly onRevival: "keep" | "flush"
   readonly nearCache: { readonly capacity: number; readonly ttl: number } | undefined
+  readonly readFrom: "leaderPreferred" | "leader" | "any"
+  readonly leaderLease: number
+  readonly failover: "standIn" | "none"
 }
 
 /** A command, or what is made of commands. Every value that is written is the only one of its kind. */
 export type Command =
   | { readonly _tag: "get" | "delete"; readonly key: string }
   | { readonly _tag: "put" | "add"; readonly key: string; readonly value: string }
-  | { readonly _tag: "flush" | "ping" | "leader" | "getSnitchMetrics" | "expireTags" }
+  | { readonly _tag: "getMany" | "deleteMany"; readonly keys: ReadonlyArray<string> }
+  | { readonly _tag: "putMany" | "addMany"; readonly entries: ReadonlyArray<readonly [key: string, value: string]> }
+  | { readonly _tag: "flush" | "ping" | "leader" | "getSnitchMetrics" | "expireTags" | "clear" }
   | { readonly _tag: "nodeSize"; readonly node: string }
   | {
       readonly _tag: "getOrElse"
@@ -90,6 +95,8 @@ export type Fault = { readonly at: number; readonly until: number } & (
   | { readonly _tag: "nodes file"; readonly without: ReadonlyArray<string> }
   | { readonly _tag: "stepDown" }
   | { readonly _tag: "raft partition"; readonly members: ReadonlyArray<string> }
+  /** Messages of the first member do not reach the second. */
+  | { readonly _tag: "raft cut"; readonly from: string; readonly to: string }
   | { readonly _tag: "raft lag"; readonly member: string; readonly delay: number }
 )
 
@@ -134,11 +141,14 @@ const places = (random: Random.Random): Scenario["nodes"] => {
   return addresses.map((address) => ({ address, dialect: random.pick(dialects) }))
 }
 
-const clientPlans = (random: Random.Random): ReadonlyArray<ClientPlan> =>
+const clientPlans = (seed: number, random: Random.Random): ReadonlyArray<ClientPlan> =>
   Array.from({ length: random.pick([1, 1, 1, 2, 2, 3, 3, 4, 5]) }, (_, i) => {
     const attemptTimeout = random.pick([200, 500, 1000])
+    const name = `client-${i + 1}`
+    // Of a stream of its own: what else the seed chooses stays as it is.
+    const routing = Random.make(seed, `routing of ${name}`)
     return {
-      name: `client-${i + 1}`,
+      name,
       startsAt: random.chance(0.5) ? 0 : random.int(0, 500),
       attemptTimeout,
       deadline: attemptTimeout * random.pick([1, 3, 5]),
@@ -148,13 +158,19 @@ const clientPlans = (random: Random.Random): ReadonlyArray<ClientPlan> =>
       pipelining: random.pick([1, 8, 256]),
       traced: random.chance(0.3),
       onRevival: random.pick(["keep", "keep", "flush"]),
-      nearCache: random.chance(0.2) ? { capacity: random.int(1, 4), ttl: random.pick([100, 1000]) } : undefined
+      nearCache: random.chance(0.2) ? { capacity: random.int(1, 4), ttl: random.pick([100, 1000]) } : undefined,
+      readFrom: routing.pick(["leaderPreferred", "leaderPreferred", "leader", "any"]),
+      leaderLease: routing.pick([500, 2000, 2000]),
+      failover: routing.pick(["standIn", "standIn", "none"])
     }
   })
 
-/** One of four keys: with a lock, without, with stale values, and with a tag. Callers of a key must agree on that. */
+/**
+ * One of five keys: with a lock, without, with stale values, with a tag, and of a store that can be cleared. Callers of a
+ * key must agree on that.
+ */
 const lookup = (random: Random.Random, value: string): Command => {
-  const at = random.int(1, 4)
+  const at = random.int(1, 5)
   return {
     _tag: "getOrElse",
     key: `store-${at}`,
@@ -165,6 +181,18 @@ const lookup = (random: Random.Random, value: string): Command => {
     staleFor: at === 3 ? "1 minute" : undefined,
     tagged: at === 4
   }
+}
+
+/** A command on some keys, of which each is a part of the history by itself. */
+const manyOf = (random: Random.Random, id: number, keys: number): Command => {
+  const some = Array.from({ length: keys }, (_, i) => `key-${i + 1}`).filter(() => random.chance(0.6))
+  const entries = some.map((key, i) => [key, `value-${id}-${i + 1}`] as const)
+  return random.weighted<Command>([
+    [4, { _tag: "getMany", keys: some }],
+    [3, { _tag: "putMany", entries }],
+    [1, { _tag: "addMany", entries }],
+    [1, { _tag: "deleteMany", keys: some }]
+  ])
 }
 
 const commandOf = (random: Random.Random, id: number, keys: number, scenario: Pick<Scenario, "nodes">): Command => {
@@ -178,8 +206,10 @@ const commandOf = (random: Random.Random, id: number, keys: number, scenario: Pi
     // Keys that nothing else touches: what an add answers there is certain.
     [5, () => ({ _tag: "add", key: `fresh-${id}`, value })],
     [15, () => lookup(random, value)],
-    [2, () => ({ _tag: "delete", key: `store-${random.int(1, 4)}` })],
+    [2, () => ({ _tag: "delete", key: `store-${random.int(1, 5)}` })],
     [2, () => ({ _tag: "expireTags" })],
+    [1, () => ({ _tag: "clear" })],
+    [5, () => manyOf(random, id, keys)],
     [0.5, () => ({ _tag: "flush" })],
     [1, () => ({ _tag: "ping" })],
     [1, () => ({ _tag: "leader" })],
@@ -286,6 +316,7 @@ const onRaft = (random: Random.Random, members: ReadonlyArray<string>, at: numbe
     [1, () => ({ ...time, _tag: "stepDown" })],
     // Mostly one member: most of the time the others have a majority.
     [2, () => ({ ...time, _tag: "raft partition", members: members.slice(0, random.pick([1, 1, 2])) })],
+    [1, () => ({ ...time, _tag: "raft cut", from: random.pick(members), to: random.pick(members) })],
     [1, () => ({ ...time, _tag: "raft lag", member: random.pick(members), delay: random.pick([100, 2000]) })]
   ])()
 }
@@ -359,7 +390,7 @@ const healedOperations = (clients: ReadonlyArray<ClientPlan>, at: number, firstI
 export const generate = (seed: number): Scenario => {
   const random = Random.make(seed, "world")
   const nodes = places(random)
-  const clients = clientPlans(random)
+  const clients = clientPlans(seed, random)
   const span = random.weighted<number>([
     [5, 500],
     [3, 1500],

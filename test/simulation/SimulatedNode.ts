@@ -19,8 +19,19 @@ export interface Execution {
   readonly key: string | undefined
   /** The value of the request, as JSON. */
   readonly value: string | undefined
+  /** The value of the reply, as JSON. */
+  readonly answer: string | undefined
   readonly status: number
   readonly message: string | undefined
+}
+
+/** A request that a node has received while it was frozen. */
+export interface Swallowed {
+  readonly time: number
+  readonly node: string
+  readonly process: string
+  readonly command: string
+  readonly key: string | undefined
 }
 
 /** What a node sends in the place of a reply. */
@@ -95,7 +106,9 @@ export class ServerConnection {
       const total = end + 4 + length
       if (this.bytes.length < total) break
       const command = head.slice(head.indexOf("/") + 1, head.indexOf(" HTTP"))
-      this.requests.push({ command, body: this.bytes.toString("utf8", end + 4, total), bytes: total })
+      const body = this.bytes.toString("utf8", end + 4, total)
+      this.requests.push({ command, body, bytes: total })
+      this.node.received(this.socket.process.name, command, body)
       this.bytes = this.bytes.subarray(total)
     }
     const { name } = this.socket.process
@@ -137,6 +150,7 @@ export class SimulatedNode {
   behaviour = behaves
   /** The most requests of a connection that were in the node at a time, by process. */
   readonly mostPipelined = new Map<string, number>()
+  readonly swallowed: Array<Swallowed> = []
   /** When it has lost what it held. */
   readonly lostMemoryAt: Array<number> = []
   private readonly connections = new Set<ServerConnection>()
@@ -179,6 +193,11 @@ export class SimulatedNode {
 
   get openConnections(): number {
     return this.connections.size
+  }
+
+  received(process: string, command: string, body: string): void {
+    if (this.frozen === 0) return
+    this.swallowed.push({ time: this.time.now, node: this.address, process, command, key: read(body).Key })
   }
 
   dropped(connection: ServerConnection): void {
@@ -255,19 +274,15 @@ export class SimulatedNode {
     }
     const { Key: key, Value: value } = read(body)
     const reply = this.run(this.cache.handle(command, body))
-    const { Message: message } = read(reply.body)
+    const { Message: message, Value: answer } = read(reply.body)
     this.executed({
       time: this.time.now,
       node: this.address,
       process: connection.socket.process.name,
       command,
       key,
-      value:
-        value === undefined
-          ? undefined
-          : typeof value === "string" && this.dialect === "v1"
-            ? value
-            : JSON.stringify(value),
+      value: this.jsonOf(value),
+      answer: this.jsonOf(answer),
       status: reply.status,
       message
     })
@@ -284,6 +299,12 @@ export class SimulatedNode {
       this.dropped(connection)
       connection.socket.endByNode()
     }
+  }
+
+  /** A value of the wire as JSON; in v1 it is JSON in a string. */
+  private jsonOf(value: unknown): string | undefined {
+    if (value === undefined) return undefined
+    return typeof value === "string" && this.dialect === "v1" ? value : JSON.stringify(value)
   }
 
   private send(connection: ServerConnection, reply: string): void {

@@ -4,6 +4,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
@@ -26,11 +27,11 @@ import {
   SocketTransport,
   type Topology
 } from "effect-ghostdb"
-import { Network } from "./Network.js"
+import { type Loss, Network } from "./Network.js"
 import { epoch, Process } from "./Process.js"
 import * as Random from "./Random.js"
 import type { ClientPlan, Command, Fault, Operation, Scenario } from "./Scenario.js"
-import { type Execution, SimulatedNode } from "./SimulatedNode.js"
+import { type Execution, SimulatedNode, type Swallowed } from "./SimulatedNode.js"
 import { phase, VirtualTime, within } from "./VirtualTime.js"
 
 /** What came of an operation. */
@@ -43,6 +44,8 @@ export type Outcome =
 /** An operation as its caller sees it. */
 export interface Entry {
   readonly operation: Operation
+  /** Whether it is one key of a command on many. */
+  readonly isPart: boolean
   readonly began: number
   /** When the caller gave it up. */
   interrupted: number | undefined
@@ -83,12 +86,18 @@ export interface History {
   readonly runs: ReadonlyArray<Run>
   readonly views: ReadonlyMap<string, ReadonlyArray<View>>
   readonly processes: ReadonlyMap<string, Process>
-  /** How many attempts on a key the spans of a traced client tell of. */
+  /** How many attempts the spans of a traced client tell of, by command and key. */
   readonly attempts: ReadonlyMap<string, ReadonlyMap<string, number>>
   readonly nodes: ReadonlyMap<string, SimulatedNode>
   /** When each client was closed or killed. */
   readonly ends: ReadonlyMap<string, number>
   readonly remains: ReadonlyMap<string, Remains>
+  /** What a client had before it was closed, when nothing had happened for seconds. */
+  readonly idle: ReadonlyMap<string, Remains>
+  readonly losses: ReadonlyArray<Loss>
+  readonly swallowed: ReadonlyArray<Swallowed>
+  /** The most bytes that were written to a connection and not yet sent. */
+  readonly mostBuffered: number
   /** Who led the raft group, from a time on; undefined is nobody. */
   readonly leaders: ReadonlyArray<{ readonly time: number; readonly node: string | undefined }>
   readonly connects: number
@@ -105,7 +114,8 @@ const text = Schema.String
 const stores = {
   server: GhostDB.forSchema(text),
   exact: GhostDB.forSchema(text, { expiry: "exact", ttl: 1 }),
-  tagged: GhostDB.forSchema(text, { expiry: "exact", tags: ["tag"] })
+  tagged: GhostDB.forSchema(text, { expiry: "exact", tags: ["tag"] }),
+  clearable: GhostDB.forSchema(text, { expiry: "exact", prefix: "clearable:", clearable: true })
 }
 
 /** What the effect of a `getOrElse` fails with. */
@@ -113,7 +123,10 @@ export class RunFailed {
   readonly _tag = "RunFailed"
 }
 
-/** A tracer whose spans count attempts by the key of their command. */
+/** The name under which the attempts of a command on a key are counted. */
+export const attemptOf = (command: string, key: string): string => `${command} ${key}`
+
+/** A tracer whose spans count attempts by command and key. */
 const attemptCounter = (attempts: Map<string, number>): Tracer.Tracer =>
   Tracer.make({
     context: (run) => run(),
@@ -134,8 +147,9 @@ const attemptCounter = (attempts: Map<string, number>): Tracer.Tracer =>
         end: () => {},
         attribute: (key, value) => void attributes.set(key, value),
         event: (event) => {
-          const key = String(attributes.get("ghostdb.key"))
-          if (event === "attempt") attempts.set(key, (attempts.get(key) ?? 0) + 1)
+          if (event !== "attempt") return
+          const attempt = attemptOf(String(attributes.get("db.operation.name")), String(attributes.get("ghostdb.key")))
+          attempts.set(attempt, (attempts.get(attempt) ?? 0) + 1)
         },
         addLinks: () => {}
       }
@@ -147,7 +161,7 @@ class Member {
   readonly process: Process
   readonly changes: Queue.Queue<ReadonlyArray<string>>
   readonly views: Array<View> = []
-  /** How many attempts the spans tell of, by key; of traced clients only. */
+  /** How many attempts the spans tell of, by {@link attemptOf}; of traced clients only. */
   readonly attempts = new Map<string, number>()
   endedAt: number | undefined
   private readonly scope = Effect.runSync(Scope.make())
@@ -185,6 +199,9 @@ class Member {
       pipelining: plan.pipelining,
       keysInSpans: true,
       onRevival: plan.onRevival,
+      readFrom: plan.readFrom,
+      leaderLease: Duration.millis(plan.leaderLease),
+      failover: plan.failover,
       metrics: false,
       revive
     }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
@@ -249,6 +266,7 @@ class World {
   readonly members = new Map<string, Member>()
   readonly leaders: Array<{ readonly time: number; readonly node: string | undefined }> = []
   readonly remains = new Map<string, Remains>()
+  readonly idle = new Map<string, Remains>()
   readonly network: Network
   readonly random: Random.Random
   digest = 0
@@ -310,7 +328,10 @@ class World {
       for (let at = 50; at < scenario.worksAt; at += 50) time.at(at, phase.check, () => this.observeLeader())
     }
     time.at(scenario.closedAt, phase.io, () => {
-      for (const member of this.members.values()) this.close(member)
+      for (const member of this.members.values()) {
+        if (member.endedAt === undefined) this.idle.set(member.plan.name, this.holds(member))
+        this.close(member)
+      }
     })
     time.runUntil(scenario.closedAt + lastWords + 100)
   }
@@ -348,10 +369,13 @@ class World {
     if (member.endedAt !== undefined) return
     member.close()
     this.time.at(this.time.now + lastWords, phase.check, () => {
-      const sockets = [...this.network.sockets].filter(({ process }) => process === member.process).length
-      const { fibers, sleeping } = member.process
-      this.remains.set(member.plan.name, { fibers: fibers.length, sleeping, sockets })
+      this.remains.set(member.plan.name, this.holds(member))
     })
+  }
+
+  private holds({ process }: Member): Remains {
+    const sockets = [...this.network.sockets].filter((socket) => socket.process === process).length
+    return { fibers: process.fibers.length, sleeping: process.sleeping, sockets }
   }
 
   // Operations
@@ -368,31 +392,39 @@ class World {
   private begin(member: Member, db: GhostDBService, operation: Operation): void {
     if (member.endedAt !== undefined) return
     const { process } = member
-    const entry: Entry = {
-      operation,
-      began: this.time.now,
-      interrupted: undefined,
-      ended: undefined,
-      outcome: undefined
-    }
-    this.entries.push(entry)
+    const parts = partsOf(operation.command)
+    const entries = parts.map(
+      (command): Entry => ({
+        operation: { ...operation, command },
+        isPart: parts.length !== 1 || parts[0] !== operation.command,
+        began: this.time.now,
+        interrupted: undefined,
+        ended: undefined,
+        outcome: undefined
+      })
+    )
+    this.entries.push(...entries)
     this.trace(process.name, () => `#${operation.id} ${show(operation.command)} ${operation.region}`)
     const fiber = process.fork(inRegion(operation, this.effectOf(db, member, operation.command)))
     fiber.addObserver((exit) => {
-      entry.ended = this.time.now
-      entry.outcome = outcomeOf(exit)
-      const result = showOutcome(entry.outcome)
-      this.mark(`${process.name} ${operation.id} ${result}`)
-      this.trace(process.name, () => `#${operation.id} ${show(operation.command)} -> ${result}`)
+      for (const entry of entries) {
+        entry.ended = this.time.now
+        entry.outcome = entry.isPart ? outcomeOfPart(exit, keyOf(entry.operation.command)) : outcomeOf(exit)
+        const result = showOutcome(entry.outcome)
+        this.mark(`${process.name} ${operation.id} ${result}`)
+        this.trace(process.name, () => `#${operation.id} ${show(entry.operation.command)} -> ${result}`)
+      }
     })
     if (operation.interruptAfter === undefined) return
-    process.after(operation.interruptAfter, phase.io, () => this.interrupt(entry, fiber))
+    process.after(operation.interruptAfter, phase.io, () => this.interrupt(entries, fiber))
   }
 
-  private interrupt(entry: Entry, fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
-    if (entry.ended !== undefined) return
-    entry.interrupted = this.time.now
-    this.trace(entry.operation.client, () => `#${entry.operation.id} is given up`)
+  private interrupt(entries: ReadonlyArray<Entry>, fiber: Fiber.RuntimeFiber<unknown, unknown>): void {
+    for (const entry of entries) {
+      if (entry.ended !== undefined) return
+      entry.interrupted = this.time.now
+      this.trace(entry.operation.client, () => `#${entry.operation.id} is given up`)
+    }
     fiber.unsafeInterruptAsFork(FiberId.none)
   }
 
@@ -405,7 +437,17 @@ class World {
       case "add":
         return db.add(command.key, command.value)
       case "delete":
-        return db.delete(command.key)
+        return command.key === "store-5"
+          ? Effect.provideService(stores.clearable.delete(command.key), GhostDB, db)
+          : db.delete(command.key)
+      case "getMany":
+        return Effect.provideService(GhostDB.getMany(command.keys), GhostDB, db)
+      case "deleteMany":
+        return Effect.provideService(GhostDB.deleteMany(command.keys), GhostDB, db)
+      case "putMany":
+        return Effect.provideService(GhostDB.putMany(command.entries), GhostDB, db)
+      case "addMany":
+        return Effect.provideService(GhostDB.addMany(command.entries), GhostDB, db)
       case "nodeSize":
         return db.nodeSize(command.node)
       case "getOrElse": {
@@ -416,9 +458,13 @@ class World {
             ? stores.exact.getOrElse(key, compute, { lock, staleFor })
             : tagged
               ? stores.tagged.getOrElse(key, compute)
-              : stores.server.getOrElse(key, compute, { lock })
+              : key === "store-5"
+                ? stores.clearable.getOrElse(key, compute)
+                : stores.server.getOrElse(key, compute, { lock })
         return Effect.provideService(lookup, GhostDB, db)
       }
+      case "clear":
+        return Effect.provideService(stores.clearable.clear, GhostDB, db)
       case "expireTags":
         return Effect.provideService(GhostDB.expireTags(["tag"]), GhostDB, db)
       default:
@@ -486,7 +532,7 @@ class World {
   }
 
   private startOnRaft(
-    fault: Extract<Fault, { readonly _tag: "stepDown" | "raft partition" | "raft lag" }>
+    fault: Extract<Fault, { readonly _tag: "stepDown" | "raft partition" | "raft cut" | "raft lag" }>
   ): (() => void) | undefined {
     const { raftGroup } = this
     const change = (effect: Effect.Effect<void>) => {
@@ -502,19 +548,40 @@ class World {
     change(
       fault._tag === "raft partition"
         ? raftGroup.partition(raftAddresses(fault.members))
-        : Effect.forEach(
-            raftAddresses([fault.member]),
-            (member) => raftGroup.lag(member, Duration.millis(fault.delay)),
-            {
-              discard: true
-            }
-          )
+        : fault._tag === "raft cut"
+          ? this.raftCut(raftAddresses([fault.from])[0], raftAddresses([fault.to])[0])
+          : Effect.forEach(
+              raftAddresses([fault.member]),
+              (member) => raftGroup.lag(member, Duration.millis(fault.delay)),
+              {
+                discard: true
+              }
+            )
     )
     this.raftFaults++
-    return () => {
-      this.raftFaults--
-      if (this.raftFaults === 0) change(raftGroup.heal())
-    }
+    return () => this.endRaftFault()
+  }
+
+  /** The other members of the raft group hear nothing of a node that is frozen. */
+  private cutOff({ cache }: SimulatedNode): () => void {
+    const { raftAddress } = cache
+    if (raftAddress === undefined) return () => {}
+    Runtime.runSync(this.runtime, this.raftGroup.partition([raftAddress]))
+    this.observeLeader()
+    this.raftFaults++
+    return () => this.endRaftFault()
+  }
+
+  private endRaftFault(): void {
+    this.raftFaults--
+    if (this.raftFaults > 0) return
+    Runtime.runSync(this.runtime, this.raftGroup.heal())
+    this.observeLeader()
+  }
+
+  /** A node that has been replaced by another is no member any more. */
+  private raftCut(from: string | undefined, to: string | undefined): Effect.Effect<void> {
+    return from === undefined || to === undefined ? Effect.void : this.raftGroup.cut(from, to)
   }
 
   /** Each client reads the nodes file a little later than the one before. */
@@ -535,12 +602,15 @@ class World {
         node.stop()
         this.observeLeader()
         return () => node.start(fault.keep)
-      case "frozen":
+      case "frozen": {
         node.frozen++
+        const rejoin = this.cutOff(node)
         return () => {
           node.frozen--
+          rejoin()
           node.work()
         }
+      }
       case "slow":
         node.latency += fault.latency
         return () => {
@@ -633,9 +703,38 @@ const outcomeOf = (exit: Exit.Exit<unknown, unknown>): Outcome => {
     : { _tag: "defect", defect: Cause.pretty(exit.cause) }
 }
 
+const keyOf = (command: Command): string => ("key" in command ? command.key : "")
+
+/** A command as commands on one key each, where it is one on many. */
+const partsOf = (command: Command): ReadonlyArray<Command> => {
+  switch (command._tag) {
+    case "getMany":
+      return command.keys.map((key) => ({ _tag: "get", key }))
+    case "deleteMany":
+      return command.keys.map((key) => ({ _tag: "delete", key }))
+    case "putMany":
+      return command.entries.map(([key, value]) => ({ _tag: "put", key, value }))
+    case "addMany":
+      return command.entries.map(([key, value]) => ({ _tag: "add", key, value }))
+    default:
+      return [command]
+  }
+}
+
+/** What came of one key of a command on many. */
+const outcomeOfPart = (exit: Exit.Exit<unknown, unknown>, key: string): Outcome => {
+  if (Exit.isFailure(exit)) return outcomeOf(exit)
+  const result = exit.value instanceof Map ? exit.value.get(key) : undefined
+  if (!Either.isEither(result)) return { _tag: "defect", defect: `no result of ${key}` }
+  if (Either.isLeft(result)) return { _tag: "fail", error: result.left }
+  return { _tag: "ok", answer: Option.isOption(result.right) ? Option.getOrNull(result.right) : result.right }
+}
+
 /** A command in one line. */
 export const show = (command: Command): string =>
-  [command._tag, "key" in command ? command.key : "", "value" in command ? command.value : ""].filter(Boolean).join(" ")
+  "keys" in command || "entries" in command
+    ? `${command._tag} ${partsOf(command).map(keyOf).join(" ")}`
+    : [command._tag, keyOf(command), "value" in command ? command.value : ""].filter(Boolean).join(" ")
 
 /** A fault in one line. */
 export const showFault = ({ _tag, at, until, ...rest }: Fault): string =>
@@ -673,6 +772,10 @@ export const run = (scenario: Scenario, options: { readonly trace?: boolean } = 
     nodes: world.nodes,
     ends: new Map(members.map(({ endedAt, plan }) => [plan.name, endedAt ?? scenario.closedAt])),
     remains: world.remains,
+    idle: world.idle,
+    losses: world.network.losses,
+    swallowed: [...world.nodes.values()].flatMap(({ swallowed }) => swallowed),
+    mostBuffered: world.network.mostBuffered,
     leaders: world.leaders,
     connects: world.network.connects,
     events: world.time.events,

@@ -20,8 +20,8 @@ export const bugs: ReadonlyArray<Bug> = [
     changes: [
       {
         file: "src/http/ConnectionPool.ts",
-        find: "    this.queue.push(request)\n    this.connect()\n",
-        put: "    request.writtenAt = this.endpoint.now()\n    this.queue.push(request)\n    this.connect()\n"
+        find: "    if (urgent) this.queue.putBack([request])\n",
+        put: "    request.writtenAt = this.endpoint.now()\n    if (urgent) this.queue.putBack([request])\n"
       },
       { file: "src/http/RequestQueue.ts", find: "      request.writtenAt = now\n", put: "" },
       {

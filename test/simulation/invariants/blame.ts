@@ -2,9 +2,9 @@
 import * as Option from "effect/Option"
 import { type FailureReason, KeyError, NoMoreServers } from "effect-ghostdb"
 import { revivalTakes } from "../Scenario.js"
-import { isTroubled, troubles } from "../Troubles.js"
-import { type History, RunFailed } from "../World.js"
-import { type Invariant, line, memory, planOf, processOf } from "./common.js"
+import { isTroubled, type Trouble, troubles } from "../Troubles.js"
+import { type Entry, type History, RunFailed } from "../World.js"
+import { hasFiles, type Invariant, isKilled, isSlowed, line, memory, planOf, processOf, stalledIn } from "./common.js"
 
 export const errorsAreTyped: Invariant = ({ entries }) =>
   entries
@@ -154,3 +154,82 @@ export const aReturnedLeaderIsAskedBeforeItIsTrusted: Invariant = (history) =>
         : [`${client} at ${time.toFixed(1)}: ${leader} leads, dead at ${since.toFixed(1)} and not asked since`]
     })
   })
+
+/** A lost connection is seen, and the leader it led to forgotten, in so many milliseconds. */
+const isSeenIn = 1
+
+/**
+ * A member whose connection was lost may have been restarted, empty: it does not lead any more for the client, until it
+ * has been asked.
+ */
+export const aLeaderWhoseConnectionWasLostIsAsked: Invariant = (history) =>
+  history.losses.flatMap(({ node, process: client, time }) => {
+    if (isKilled(history, client) || time >= (history.ends.get(client) ?? 0)) return []
+    const view = history.views.get(client)?.findLast((view) => view.time <= time + isSeenIn)
+    if (view === undefined || Option.getOrUndefined(view.topology.leader) !== node) return []
+    const isAsked = history.executions.some(
+      (asked) =>
+        asked.process === client &&
+        asked.node === node &&
+        asked.command === "nodeSize" &&
+        asked.time >= time &&
+        asked.time <= time + isSeenIn
+    )
+    return isAsked ? [] : [`${client} at ${time.toFixed(1)}: ${node} leads, although its connection was lost`]
+  })
+
+/** Whether a node or the way to it gave a client a reason to wait. */
+const hadToWait = (
+  history: History,
+  all: ReadonlyArray<Trouble>,
+  client: string,
+  node: string,
+  entry: Entry
+): boolean => {
+  const [from, until] = [entry.began - memory, entry.ended ?? entry.began]
+  return isTroubled(all, client, node, from, until) || isSlowed(history, node, from, until)
+}
+
+/** How many operations of a client were under way at a time during an operation. */
+const besides = ({ entries }: History, { began, ended, operation }: Entry): number =>
+  entries.filter(
+    (other) =>
+      other.operation.client === operation.client &&
+      other.began <= (ended ?? began) &&
+      (other.ended ?? Number.POSITIVE_INFINITY) >= began
+  ).length
+
+/** So many commands at a time are no burst to a client that has one in flight at a time. */
+const burst = 50
+
+/** An error says which side was slow: this process only where it stood still, and a node only where that was slow. */
+export const anErrorSaysWhichSideWasSlow: Invariant = (history) => {
+  const all = troubles(history.scenario)
+  const hasRaft = history.scenario.nodes.some(({ dialect }) => dialect === "raft")
+  return history.entries.flatMap((entry) => {
+    const { outcome } = entry
+    if (outcome?._tag !== "fail" || !(outcome.error instanceof NoMoreServers)) return []
+    const { client } = entry.operation
+    const [from, until] = [entry.began, entry.ended ?? entry.began]
+    return outcome.error.failures
+      .filter(({ node, reason }) => {
+        switch (reason) {
+          case "Overloaded":
+            return !stalledIn(history, client, from - memory, until) && hasFiles(history, client, from - memory, until)
+          case "QueueTimeout":
+          case "AttemptTimeout":
+          case "Deadline":
+            return (
+              !hasRaft &&
+              !stalledIn(history, client, from - memory, until) &&
+              besides(history, entry) < burst &&
+              !hadToWait(history, all, client, node, entry) &&
+              hasFiles(history, client, from, until)
+            )
+          default:
+            return false
+        }
+      })
+      .map(({ node, reason }) => `${reason} on ${node}: ${line(entry)}`)
+  })
+}

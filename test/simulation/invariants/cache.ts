@@ -66,8 +66,8 @@ export const aStoredValueIsNotComputedAgain: Invariant = (history) => {
   if (!isUneventful(history)) return []
   const removals = history.executions.filter(({ command }) => command === "delete" || command === "flush")
   return history.runs.flatMap((run) => {
-    // What goes stale or has a tag is computed again.
-    if (run.key === "store-3" || run.key === "store-4" || !run.succeeded || run.ended === undefined) return []
+    // What goes stale, has a tag, or is cleared is computed again.
+    if (["store-3", "store-4", "store-5"].includes(run.key) || !run.succeeded || run.ended === undefined) return []
     const since = run.ended + toStore
     const again = history.runs.filter(
       (other) =>
@@ -111,25 +111,30 @@ export const aDeletedValueDoesNotReturn: Invariant = (history) => {
 }
 
 /**
- * Where nothing is wrong and no clock has stepped, a value that was computed before its tag expired is read by nobody
- * afterwards. Near caches may hold it for their `ttl`, and are not looked at.
+ * Values of a key that were computed before a command that ends them, and were read afterwards, where nothing was wrong and
+ * no clock has stepped. Near caches may hold a value for their `ttl`, and are not looked at.
  */
-export const anExpiredTagEndsItsValues: Invariant = (history) => {
-  const { clients } = history.scenario
-  const nears = clients.filter(({ nearCache }) => nearCache !== undefined).map(({ name }) => name)
+const endedBy = (history: History, command: "expireTags" | "clear", key: string): ReadonlyArray<string> => {
   if (!isUneventful(history)) return []
-  const expired = history.entries.filter(
-    ({ operation: { command }, outcome }) => command._tag === "expireTags" && outcome?._tag === "ok"
+  const nears = history.scenario.clients.filter(({ nearCache }) => nearCache !== undefined).map(({ name }) => name)
+  const stamps = history.entries.filter(
+    ({ operation, outcome }) => operation.command._tag === command && outcome?._tag === "ok"
   )
   return history.entries.flatMap((entry) => {
     const value = found(entry)
-    const run = history.runs.find((other) => other.value === value && other.key === "store-4")
+    const run = history.runs.find((other) => other.value === value && other.key === key)
     if (run === undefined || nears.includes(entry.operation.client)) return []
-    return expired
+    return stamps
       .filter((stamp) => run.began + 2 < stamp.began && (stamp.ended ?? Number.POSITIVE_INFINITY) < entry.began)
       .map((stamp) => `${line(entry)}, computed at ${run.began.toFixed(1)}, before ${line(stamp)}`)
   })
 }
+
+/** Where nothing is wrong, a value that was computed before its tag expired is read by nobody afterwards. */
+export const anExpiredTagEndsItsValues: Invariant = (history) => endedBy(history, "expireTags", "store-4")
+
+/** Where nothing is wrong, what was computed before its store was cleared is read by nobody afterwards. */
+export const aClearedValueDoesNotReturn: Invariant = (history) => endedBy(history, "clear", "store-5")
 
 /** Where nothing is wrong, a lock that was taken is given back, although its callers have gone. */
 export const aLockIsGivenBack: Invariant = (history) => {

@@ -96,3 +96,36 @@ export const ownerThroughout = (
   const [only] = owners
   return owners.size === 1 ? only : undefined
 }
+
+/** The owner of a key while all nodes live. */
+export const ownerByFile = ({ scenario }: History, key: string): string | undefined =>
+  Option.getOrUndefined(
+    Ring.lookup(
+      Ring.make(
+        scenario.nodes.map(({ address }) => address),
+        { replicas: scenario.replicas }
+      ),
+      key
+    )
+  )
+
+/** Whether a process stood still at some moment from `from` to `until`. */
+export const stalledIn = (history: History, client: string, from: number, until: number): boolean =>
+  processOf(history, client).stalls.some((stall) => stall.from <= until && stall.until >= from)
+
+/** Whether a node was slower than its clients' patience may like, and yet did nothing wrong. */
+export const isSlowed = ({ scenario }: History, node: string, from: number, until: number): boolean =>
+  scenario.faults.some(
+    (fault) =>
+      (fault._tag === "paced" || fault._tag === "slow") &&
+      fault.node === node &&
+      fault.at <= until &&
+      // What has piled up meanwhile is still being served.
+      fault.until + memory >= from
+  )
+
+/** Whether a client never ran out of file descriptors from `from` to `until`. */
+export const hasFiles = ({ scenario }: History, client: string, from: number, until: number): boolean =>
+  !scenario.faults.some(
+    (fault) => fault._tag === "no files" && fault.client === client && fault.at <= until && fault.until + 2500 >= from
+  )

@@ -1,11 +1,27 @@
 /** Promises about time, and about what is left behind. */
 import { revivalTakes } from "../Scenario.js"
+import type { Swallowed } from "../SimulatedNode.js"
 import { isTroubled, type Trouble, troubles } from "../Troubles.js"
 import type { Entry, History, View } from "../World.js"
-import { type Invariant, instant, isKilled, isLate, line, planOf, processOf, valueOf } from "./common.js"
+import {
+  hasFiles,
+  type Invariant,
+  instant,
+  isKilled,
+  isLate,
+  isSlowed,
+  keyOf,
+  line,
+  memory,
+  planOf,
+  processOf,
+  stalledIn,
+  valueOf
+} from "./common.js"
 
 /** The commands of `Store.getOrElse` take as many commands as the lookup needs, and the effect. */
-const isOneCommand = ({ operation: { command } }: Entry): boolean => !["getOrElse", "expireTags"].includes(command._tag)
+const isOneCommand = ({ operation: { command } }: Entry): boolean =>
+  !["getOrElse", "expireTags", "clear"].includes(command._tag)
 
 /** A write of a key whose value is being stored waits for that first, which has a deadline of its own. */
 const waitsForAStore = ({ operation: { command } }: Entry): boolean =>
@@ -73,12 +89,6 @@ const wellSince = (all: ReadonlyArray<Trouble>, client: string, node: string, at
     0
   )
 
-/** Whether a client ran out of file descriptors at some time. */
-const hasFiles = ({ scenario }: History, client: string, from: number, until: number): boolean =>
-  scenario.faults.some(
-    (fault) => fault._tag === "no files" && fault.client === client && fault.at <= until && fault.until + 2500 >= from
-  )
-
 export const aNodeThatAnswersIsRevivedInTime: Invariant = (history) => {
   const all = troubles(history.scenario)
   return [...history.views].flatMap(([client, views]) => {
@@ -90,7 +100,7 @@ export const aNodeThatAnswersIsRevivedInTime: Invariant = (history) => {
       const until = Math.min(views[i + 1]?.time ?? end, end)
       return topology.dead.flatMap(({ failure, node }) => {
         const since = Math.max(wellSince(all, client, node, until), time)
-        return until > process.runsAt(since + takes) + instant && !hasFiles(history, client, since, until)
+        return until > process.runsAt(since + takes) + instant && hasFiles(history, client, since, until)
           ? [`${client}: ${node} dead by ${failure.reason} until ${until.toFixed(1)}, well since ${since.toFixed(1)}`]
           : []
       })
@@ -125,3 +135,90 @@ export const whatIsInFlightIsBounded: Invariant = (history) =>
       .filter(([client, most]) => most > planOf(history, client).pipelining)
       .map(([client, most]) => `${address} had ${most} requests of ${client} at a time`)
   )
+
+/** Whether anything but the freeze of a node came between it and a client. */
+const isFrozenOnly = (history: History, client: string, node: string, from: number, until: number): boolean =>
+  !stalledIn(history, client, from - memory, until) &&
+  hasFiles(history, client, from, until) &&
+  !isSlowed(history, node, from, until) &&
+  history.scenario.faults.every((fault) => {
+    if (fault._tag === "frozen") return true
+    if (fault._tag === "nodes file") return false
+    return !("node" in fault) || fault.node !== node || fault.until + memory < from || fault.at > until
+  })
+
+/** The commands that nobody gave up whose requests a frozen node has swallowed. */
+const swallowedBy = (history: History, { key, process: client, time }: Swallowed): ReadonlyArray<Entry> =>
+  history.entries.filter(
+    (entry) =>
+      key !== undefined &&
+      entry.operation.client === client &&
+      keyOf(entry) === key &&
+      entry.operation.interruptAfter === undefined &&
+      entry.began <= time &&
+      (entry.ended ?? Number.POSITIVE_INFINITY) > time
+  )
+
+/** Two attempts, each of which may be noticed a sixteenth later, and a delay between them. */
+const twoAttempts = (attemptTimeout: number): number => 2.125 * attemptTimeout + 70
+
+/** A node that is frozen is dead within two attempt timeouts of the first request that it has swallowed. */
+export const aFrozenNodeIsDeadInTwoAttempts: Invariant = (history) =>
+  history.swallowed.flatMap((swallowed) => {
+    const { node, process: client, time } = swallowed
+    const { attemptTimeout } = planOf(history, client)
+    const until = time + twoAttempts(attemptTimeout)
+    const freezes = history.scenario.faults.filter((fault) => fault._tag === "frozen" && fault.node === node)
+    if (!freezes.some(({ at, until: end }) => at <= time && end > until)) return []
+    if (isKilled(history, client) || (history.ends.get(client) ?? 0) <= until) return []
+    if (!isFrozenOnly(history, client, node, time, until) || swallowedBy(history, swallowed).length === 0) return []
+    const isDead = viewsOf(history, client).some(
+      (view, i, views) =>
+        view.time <= until &&
+        (views[i + 1]?.time ?? Number.POSITIVE_INFINITY) >= time &&
+        view.topology.dead.some((dead) => dead.node === node)
+    )
+    return isDead
+      ? []
+      : [`${client}: ${node} has swallowed a request at ${time.toFixed(1)}, live at ${until.toFixed(1)}`]
+  })
+
+/** Who waits on a node when it is found dead goes on elsewhere at once; the others answer in this time. */
+const failsOverIn = 100
+
+/** When a frozen node is found dead, all commands that wait on it fail over at that moment. */
+export const allFailOverFromADeadNodeAtOnce: Invariant = (history) => {
+  const all = troubles(history.scenario)
+  if (!isQuick(history) || history.scenario.nodes.some(({ dialect }) => dialect === "raft")) return []
+  return history.swallowed.flatMap((swallowed) => {
+    const { node, process: client, time } = swallowed
+    const found = viewsOf(history, client).find(
+      (view) => view.time > time && view.topology.dead.some((dead) => dead.node === node)
+    )
+    if (found === undefined || isKilled(history, client)) return []
+    const until = found.time + failsOverIn
+    const others = history.scenario.nodes.filter((other) => other.address !== node)
+    if (stalledIn(history, client, time, until) || !hasFiles(history, client, time, until)) return []
+    if (others.some(({ address }) => isTroubled(all, client, address, time - memory, until))) return []
+    return swallowedBy(history, swallowed)
+      .filter((entry) => isOneCommand(entry) && (entry.ended ?? Number.POSITIVE_INFINITY) > until)
+      .map((entry) => `${node} found dead at ${found.time.toFixed(1)}: ${line(entry)}`)
+  })
+}
+
+/** Two for each node, and those that follow the state of the cluster: what a client has while nothing happens. */
+const idleFibers = 20
+
+/** Where nothing has happened for a while, nothing has piled up. */
+export const nothingPilesUpInAClient: Invariant = ({ idle, mostBuffered, scenario }) => {
+  const most = idleFibers + 2 * scenario.nodes.length
+  return [
+    ...[...idle].flatMap(([client, { fibers, sleeping }]) =>
+      fibers > most || sleeping > most ? [`${client} had ${fibers} fibers and ${sleeping} sleeps when it was idle`] : []
+    ),
+    ...(mostBuffered > mostWritten ? [`${mostBuffered} bytes were written to a connection and not sent`] : [])
+  ]
+}
+
+/** What one write of a connection has at most, and what it writes while its buffer is not full. */
+const mostWritten = 256 * 1024

@@ -1,6 +1,7 @@
 /** Promises about what is read and written. */
-import { troubles } from "../Troubles.js"
-import type { Entry, History } from "../World.js"
+import type { Execution } from "../SimulatedNode.js"
+import { isTroubled, troubles } from "../Troubles.js"
+import { attemptOf, type Entry, type History } from "../World.js"
 import {
   found,
   type Invariant,
@@ -8,8 +9,10 @@ import {
   isReplicated,
   keyOf,
   line,
+  ownerByFile,
   ownerThroughout,
   planOf,
+  stalledIn,
   valueOf
 } from "./common.js"
 
@@ -68,6 +71,7 @@ const isOneLeadership = (history: History, read: Entry, last: Entry): boolean =>
   return (
     seen.length === 1 &&
     seen[0]?.node !== undefined &&
+    planOf(history, read.operation.client).readFrom !== "any" &&
     !isAnyTroubled(history, troubles(history.scenario), read.operation.client, from, until)
   )
 }
@@ -111,6 +115,83 @@ export const aReadIsNotOlderThanTheLastAcknowledgedWrite: Invariant = (history) 
   })
 }
 
+/** What a search of the leader may take beyond its lease, where all members answer. */
+const searchTakes = 1500
+
+/** Whether some member led all the time, whichever, and the client could reach all nodes. */
+const isLedThroughout = (history: History, client: string, from: number, until: number): boolean => {
+  const first = history.leaders.findLastIndex(({ time }) => time <= from)
+  return (
+    first >= 0 &&
+    history.leaders.slice(first).every(({ node, time }) => time > until || node !== undefined) &&
+    !isAnyTroubled(history, troubles(history.scenario), client, from, until)
+  )
+}
+
+/**
+ * In a raft group a read is not older than the last write that was acknowledged a lease before it began, whatever befell
+ * the members: always for `readFrom: "leader"`, and for `"leaderPreferred"` while there is a leader that can be found.
+ */
+export const aReadIsOldByALeaseAtMost: Invariant = (history) => {
+  if (!isReplicated(history)) return []
+  const flushes = history.executions.filter(({ command }) => command === "flush").map(({ time }) => time)
+  const writesOf = new Map<string, ReadonlyArray<Entry>>()
+  for (const entry of history.entries) {
+    const key = keyOf(entry)
+    if (key !== undefined && isWrite(entry)) writesOf.set(key, [...(writesOf.get(key) ?? []), entry])
+  }
+  return history.entries.flatMap((read) => {
+    const [key, value] = [keyOf(read), found(read)]
+    const { leaderLease, nearCache, readFrom } = planOf(history, read.operation.client)
+    if (key === undefined || value === undefined || key.startsWith("store-") || readFrom === "any") return []
+    const age = leaderLease + (nearCache?.ttl ?? 0) + (readFrom === "leader" ? 0 : searchTakes)
+    const ended = read.ended ?? read.began
+    if (readFrom === "leaderPreferred" && !isLedThroughout(history, read.operation.client, read.began - age, ended)) {
+      return []
+    }
+    const writes = writesOf.get(key) ?? []
+    const last = writes
+      .filter((write) => isAcknowledged(write) && (write.ended ?? Number.POSITIVE_INFINITY) < read.began - age)
+      .reduce<Entry | undefined>((latest, write) => ((latest?.began ?? -1) < write.began ? write : latest), undefined)
+    if (last === undefined || flushes.some((time) => time >= last.began && time <= ended)) return []
+    return isExplained(history, writes, last, value) ? [] : [`${line(read)}, after ${line(last)}`]
+  })
+}
+
+/** How long a client may take to delete what a stand-in was given once the owner is back. */
+const cleanUpTakes = (history: History, client: string): number => 3 * planOf(history, client).attemptTimeout + 500
+
+/**
+ * What a client has put on a stand-in is not what it reads there after the owner was back. The stand-in must have been
+ * well meanwhile, so that it could be deleted there.
+ */
+export const aStandInDoesNotServeWhatItWasGivenBefore: Invariant = (history) => {
+  const { faults } = history.scenario
+  if (isReplicated(history) || faults.some(({ _tag }) => _tag === "nodes file" || _tag === "upgraded")) return []
+  const all = troubles(history.scenario)
+  return history.executions.flatMap((read) => {
+    const { answer, key, node, process: client, time } = read
+    if (read.command !== "get" || key === undefined || answer === undefined || answer === "null") return []
+    if (history.nodes.get(node)?.dialect === "raft" || ownerByFile(history, key) === node) return []
+    const given = history.executions.findLast(
+      (put) => put.node === node && put.key === key && put.value === answer && put.time <= time
+    )
+    if (given === undefined || given.process !== client || given.message !== "STORED") return []
+    const owner = ownerByFile(history, key)
+    const views = history.views.get(client) ?? []
+    const back = views.findLast(
+      (view) => view.time > given.time && view.time <= time && view.topology.live.some((live) => live.node === owner)
+    )
+    const took = cleanUpTakes(history, client)
+    if (back === undefined || time - back.time < took || stalledIn(history, client, given.time, time)) return []
+    return isTroubled(all, client, node, given.time, time)
+      ? []
+      : [
+          `${client} read ${answer} of ${key} on ${node} at ${time.toFixed(1)}, given at ${given.time.toFixed(1)}, before ${owner} was back at ${back.time.toFixed(1)}`
+        ]
+  })
+}
+
 /** An add that answers STORED has stored; more than once only where a delete, a flush or a restart came between. */
 export const addStoresAtMostOncePerAcknowledgment: Invariant = (history) => {
   const stored = new Map<string, number>()
@@ -126,20 +207,35 @@ export const addStoresAtMostOncePerAcknowledgment: Invariant = (history) => {
   })
 }
 
-/** What a node carries out for a command is an attempt that its span tells of: nothing is repeated without a word. */
-export const nothingIsSentWithoutAnAttempt: Invariant = (history) =>
-  [...history.attempts].flatMap(([client, attempts]) => {
-    if (history.scenario.clients.every(({ name, traced }) => name !== client || !traced)) return []
+const keyedCommands: ReadonlySet<string> = new Set(["get", "put", "add", "delete"])
+
+/**
+ * What a node carries out for a command is an attempt that its span tells of: nothing is repeated without a word. Left out
+ * are the keys of commands on many, whose span is one, and deletes on a node that does not own the key: those clear away
+ * what a stand-in was given.
+ */
+export const nothingIsSentWithoutAnAttempt: Invariant = (history) => {
+  const ofMany = new Set(history.entries.filter(({ isPart }) => isPart).map(keyOf))
+  const traced = history.scenario.clients.filter((plan) => plan.traced).map(({ name }) => name)
+  const isMoved = history.scenario.faults.some(({ _tag }) => _tag === "nodes file")
+  const isCounted = ({ command, key, node }: Execution) =>
+    key !== undefined &&
+    keyedCommands.has(command) &&
+    !ofMany.has(key) &&
+    (command !== "delete" || isReplicated(history) || (!isMoved && ownerByFile(history, key) === node))
+  return traced.flatMap((client) => {
     const sent = new Map<string, number>()
-    for (const { command, key, process } of history.executions) {
-      if (command !== "add" || process !== client || key?.startsWith("fresh-") !== true) continue
-      sent.set(key, (sent.get(key) ?? 0) + 1)
+    for (const done of history.executions) {
+      if (done.process !== client || done.key === undefined || !isCounted(done)) continue
+      const attempt = attemptOf(done.command, done.key)
+      sent.set(attempt, (sent.get(attempt) ?? 0) + 1)
     }
-    return [...sent].flatMap(([key, times]) => {
-      const told = attempts.get(key) ?? 0
-      return times > told ? [`${client}: the add of ${key} was carried out ${times} times in ${told} attempts`] : []
+    return [...sent].flatMap(([attempt, times]) => {
+      const told = history.attempts.get(client)?.get(attempt) ?? 0
+      return times > told ? [`${client}: ${attempt} was carried out ${times} times in ${told} attempts`] : []
     })
   })
+}
 
 /** A key that nobody else touches: where none of its requests failed, an add stores. */
 export const anAddOfANewKeyIsSentOnce: Invariant = (history) => {
@@ -161,10 +257,13 @@ const valueOfOperation = ({ command }: Entry["operation"]): string | undefined =
 export const afterHealingEverythingWorks: Invariant = ({ entries, scenario }) =>
   entries
     .filter(({ operation }) => operation.healed)
-    .filter(({ operation: { command }, outcome }) => {
+    .filter(({ operation: { client, command }, outcome }) => {
       if (outcome?._tag !== "ok") return true
       if (command._tag === "put") return outcome.answer !== "STORED"
       if (command._tag === "delete") return outcome.answer !== "REMOVED"
+      // A follower may not hold it yet.
+      const plan = scenario.clients.find(({ name }) => name === client)
+      if (plan?.readFrom === "any" && outcome.answer === null) return false
       return (
         typeof outcome.answer !== "string" ||
         scenario.operations.every((other) => valueOfOperation(other) !== outcome.answer)
