@@ -106,7 +106,8 @@ const validChanges = (changes: Stream.Stream<ReadonlyArray<string>>): Stream.Str
   )
 
 /**
- * {@link make} as a layer.
+ * A client of the nodes given, over the `Transport` that is provided: {@link make} as a layer. Building it connects to no
+ * node; it fails when an address is malformed or none is given.
  *
  * @category layers
  * @since 0.1.0
