@@ -37,7 +37,9 @@ const loadedBy = async (sources: ReadonlyArray<string>) => {
     packages: "external",
     outdir: "unused",
     write: false,
-    metafile: true
+    metafile: true,
+    // A bundler drops the import that is there for its error message alone, and says so.
+    logLevel: "error"
   })
   return {
     modules: Object.keys(metafile.inputs),
@@ -118,7 +120,9 @@ const bundledBy = async (program: string) => {
     platform: "node",
     external: ["effect", "@effect/*"],
     write: false,
-    metafile: true
+    metafile: true,
+    // A bundler drops the import that is there for its error message alone, and says so.
+    logLevel: "error"
   })
   return Object.values(metafile.outputs).flatMap(({ inputs }) =>
     Object.entries(inputs).flatMap(([name, { bytesInOutput }]) => (bytesInOutput > 0 ? [name] : []))
