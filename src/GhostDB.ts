@@ -488,7 +488,7 @@ export class GhostDB extends /* @__PURE__ */ Context.Tag(id)<GhostDB, GhostDBSer
 
   /**
    * Ends all entries with one of the tags, for all processes and stores: see the option `tags` of stores. A run that is
-   * under way counts as before, and its value is never served.
+   * under way counts as before: its value goes to those who have asked before, and to nobody else.
    *
    * Nothing is listed or deleted: each tag has a stamp in the cluster, the time at which it expired, and who reads an entry
    * compares that with the time at which the entry's effect began. So it is exact within what the clocks of the processes

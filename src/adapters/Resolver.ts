@@ -170,6 +170,8 @@ const settle = <Req extends Request.Request<unknown, unknown>>(batch: Batch<Req>
     for (const { result } of batch.byKey.values()) Deferred.unsafeDone(result, Exit.succeed(otherwise))
   })
 
+const noLookups: ReadonlyMap<string, never> = new Map<string, never>()
+
 /** Looks the requests of a batch up, asks the resolver for those that are not there, and stores its successes. */
 const resolve = <Req extends Request.Request<unknown, unknown>, E extends ParseError, R, X extends Expiry, G>(
   db: GhostDBService,
@@ -183,7 +185,9 @@ const resolve = <Req extends Request.Request<unknown, unknown>, E extends ParseE
       const known = batch.byKey.get(key)
       if (known !== undefined) Deferred.unsafeDone(known.result, Exit.succeed(exit))
     }
-    const lookups = yield* store.getMany(batch.byKey.keys())
+    const lookups = yield* Effect.catchAllDefect(store.getMany(batch.byKey.keys()), (defect) =>
+      Effect.as(Outage.recordNotRead(db, defect), noLookups)
+    )
     const missing: Array<readonly [key: string, request: Req]> = []
     const unserved = new Set<string>()
     for (const [key, { request }] of batch.byKey) {

@@ -7,7 +7,6 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
-import type { ParseError } from "effect/ParseResult"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import * as BulkLoader from "./BulkLoader.js"
@@ -180,13 +179,15 @@ class Batch<A, E, R, F> {
     if (freshness.refreshAhead > 0) return Effect.succeed([])
     const now = this.clock.unsafeCurrentTimeMillis()
     const places: Array<readonly [at: number, found: EntryStore.Found]> = []
-    const values: Array<Effect.Effect<A, ParseError, R>> = []
+    const values: Array<Effect.Effect<A, unknown, R>> = []
     for (const [at, one] of found.entries()) {
       if (Either.isLeft(one) || Option.isNone(one.right)) continue
       const verdict = Freshness.judge(one.right.value, now, freshness, 1)
       if (verdict._tag !== "Fresh") continue
       places.push([at, one.right.value])
-      values.push(entries.decode(verdict.entry.json))
+      const decoded = entries.decode(verdict.entry.json)
+      // What a decoder has thrown is no more than a value that needs a second look.
+      values.push(Either.isEither(decoded) ? decoded : Effect.catchAllDefect(decoded, Effect.fail))
     }
     return Effect.map(ManyKeys.eithers(values), (decoded) => {
       const steps: Array<Step<A, E, R, F> | undefined> = []

@@ -22,7 +22,7 @@ export interface Call {
   /** Tells apart the calls of one key whose results differ. */
   readonly variant: string
   /** Callers that come later, by the monotonic clock in milliseconds, run their own. */
-  readonly joinableUntil: number
+  joinableUntil: number
   /** Made when first needed: most calls have one caller, and it costs as much as all else here. */
   result: Deferred.Deferred<unknown, unknown> | undefined
   /** Set when it has ended: some may only then come to wait for it. */
@@ -298,6 +298,13 @@ export class Calls {
   /** {@link write} of every key. */
   writeAll(): void {
     for (const key of this.#calls.keys()) this.write(key)
+  }
+
+  /** Nobody joins what is under way now, and where another caller runs its own, its result is not stored. */
+  retire(): void {
+    for (const calls of this.#calls.values()) {
+      for (const call of calls) call.joinableUntil = Number.NEGATIVE_INFINITY
+    }
   }
 
   /** Whether nothing is under way. */

@@ -50,6 +50,10 @@ export const recordFailedRefresh = (db: GhostDBService, cause: Cause.Cause<unkno
 export const recordAbandoned = (db: GhostDBService, key: string): Effect.Effect<void> =>
   warn(db, "GhostDB cache-aside: an effect in the background did not end in time", `the key ${JSON.stringify(key)}`)
 
+/** Entries could not be read, through no fault of the nodes: a decoder has thrown. They count as missing. */
+export const recordNotRead = (db: GhostDBService, defect: unknown): Effect.Effect<void> =>
+  warn(db, "GhostDB resolver: a batch cannot be read, and is asked for", Cause.pretty(Cause.die(defect)))
+
 /** A result of an effect could not be stored, through no fault of the nodes: its `ttl` is none, for instance. */
 export const recordNotStored = (db: GhostDBService, key: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
   warn(db, "GhostDB cache-aside: a result is not stored", `the key ${JSON.stringify(key)}: ${Cause.pretty(cause)}`)

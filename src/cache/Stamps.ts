@@ -68,10 +68,16 @@ class Memory {
 
   /** The time for an entry to say: later than the stamps on it that were known when it began, even at one instant. */
   loadedAt({ at, known }: LoadStart, keys: ReadonlyArray<string>): number {
-    return keys.reduce((loadedAt, key) => {
+    let loadedAt = at
+    let endsAt = Number.POSITIVE_INFINITY
+    for (const key of keys) {
       const latest = this.#latest.get(key)
-      return latest !== undefined && latest.order < known ? Math.max(loadedAt, latest.stamp.at + 1) : loadedAt
-    }, at)
+      if (latest === undefined) continue
+      if (latest.order < known) loadedAt = Math.max(loadedAt, latest.stamp.at + 1)
+      // One that has come since then ends the entry, although another at the same instant does not.
+      else if (latest.stamp.at >= at) endsAt = Math.min(endsAt, latest.stamp.at)
+    }
+    return Math.min(loadedAt, endsAt)
   }
 
   /** A stamp of this moment, later than the one that is known. */
@@ -183,6 +189,8 @@ export const renew = (db: GhostDBService, key: string): Effect.Effect<Stamp, NoM
     const memory = memoryOf(db)
     const stamp = memory.next(key, now)
     memory.remember(key, stamp)
+    // Whoever asks from now on does not want what was being loaded before.
+    PerClient.of(db).calls.retire()
     return Effect.zipRight(heal(db), Effect.as(db.put(key, { at: stamp.at, id: stamp.id }), stamp))
   })
 

@@ -86,6 +86,30 @@ describe("Resolver.cached", () => {
     }).pipe(Effect.provide(inMemory()))
   )
 
+  it.effect("a batch that cannot be read, since a decoder throws, is asked of the resolver", () =>
+    Effect.gen(function* () {
+      const { batches, resolver } = database()
+      const Throwing = Schema.transform(Schema.Number, Schema.Number, {
+        strict: true,
+        decode: (): number => {
+          throw new Error("cannot be read")
+        },
+        encode: (n) => n
+      })
+      yield* numbers.putMany([
+        ["1", 0],
+        ["2", 0]
+      ])
+      const store = GhostDB.forSchema(Throwing, { prefix: "double:" })
+      const cached = Resolver.cached(resolver, { store, key })
+      expect(
+        yield* Effect.forEach([1, 2], (of) => Effect.request(new Double({ of }), cached), { batching: true })
+      ).toEqual([2, 4])
+      expect(batches).toEqual([[1, 2]])
+      expect(yield* numbers.get("1")).toEqual(Option.some(2))
+    }).pipe(Effect.provide(inMemory()))
+  )
+
   it.effect("a TTL of 0, or one that throws, loses no value", () =>
     Effect.gen(function* () {
       const nodes = yield* Nodes

@@ -156,6 +156,53 @@ describe("stamps while a node is away", () => {
   )
 })
 
+it.effect(
+  "who asks after tags expired, or a store was cleared, does not join a run from before; nor is its value served",
+  () =>
+    Effect.gen(function* () {
+      const numbers = GhostDB.forSchema(Schema.Number, {
+        prefix: "r:",
+        ttl: 60,
+        expiry: "exact",
+        clearable: true,
+        tags: ["run"]
+      })
+      const many = (effect: Effect.Effect<number>) =>
+        Effect.map(
+          numbers.getOrElseMany(["a"], () => Effect.map(effect, (n) => [["a", n] as const])),
+          (values) => values.get("a")
+        )
+      const one = (effect: Effect.Effect<number>) => numbers.getOrElse("a", effect)
+      // All at one instant, as the test's clock has it.
+      for (const ask of [one, many]) {
+        for (const end of [numbers.clear, GhostDB.expireTags(["run"]), numbers.clear, GhostDB.expireTags(["run"])]) {
+          yield* numbers.delete("a")
+          const { close, effect, open, state } = yield* counter
+          yield* close
+          const before = yield* Effect.fork(ask(effect))
+          yield* settle
+          yield* end
+          const lone = yield* numbers.get("a")
+          const after = yield* Effect.fork(ask(effect))
+          yield* settle
+          yield* open
+          expect(lone).toEqual(Option.none())
+          expect([yield* Fiber.join(before), yield* Fiber.join(after), state.runs]).toEqual([1, 2, 2])
+          expect(yield* numbers.get("a")).toEqual(Option.some(2))
+
+          yield* numbers.delete("a")
+          yield* close
+          const alone = yield* Effect.fork(ask(effect))
+          yield* settle
+          yield* end
+          yield* open
+          expect(yield* Fiber.join(alone)).toBe(3)
+          expect(yield* numbers.get("a")).toEqual(Option.none())
+        }
+      }
+    }).pipe(Effect.provide(inMemory()))
+)
+
 it.effect("events say what becomes of lookups, and of the work behind them", () =>
   Effect.gen(function* () {
     const numbers = GhostDB.forSchema(Schema.Number, { prefix: "e:", ttl: 10, expiry: "exact", staleFor: "1 minute" })

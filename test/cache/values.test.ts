@@ -2,7 +2,7 @@
 
 import { KeyValueStore } from "@effect/platform"
 import { describe, expect, it, layer as withLayer } from "@effect/vitest"
-import { Duration, Effect, Exit, Layer, Option, Schema, TestClock } from "effect"
+import { Duration, Effect, Either, Exit, Layer, Option, Schema, TestClock } from "effect"
 import { GhostDB, KeyError } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
 import * as GhostDBPersistence from "effect-ghostdb/Persistence"
@@ -215,6 +215,17 @@ it.effect('a decoder that throws is a miss with onDecodeError: "miss"', () =>
       expect(yield* texts.get("a")).toEqual(Option.none())
       expect(yield* texts.getOrElse("a", Effect.succeed("new"))).toBe("new")
       expect(yield* texts.get("a")).toEqual(Option.some("new"))
+      yield* texts.put("b", "old")
+      yield* texts.put("c", "kept")
+      const load = (keys: ReadonlyArray<string>) => Effect.succeed(keys.map((key) => [key, `new ${key}`] as const))
+      expect([...(yield* texts.getMany(["b", "c"])).values()]).toEqual([
+        Either.right(Option.none()),
+        Either.right(Option.some("kept"))
+      ])
+      expect([...(yield* texts.getOrElseMany(["b", "c"], load))]).toEqual([
+        ["b", "new b"],
+        ["c", "kept"]
+      ])
       yield* texts.put("b", "old")
       const strict = GhostDB.forSchema(Schema.Number, { prefix: `${expiry}:`, expiry })
       expect(yield* strict.getOrElse("b", Effect.succeed(5), { onDecodeError: "miss" })).toBe(5)
