@@ -23,14 +23,15 @@ for (const [name, transport] of Object.entries(transports)) {
   describe.concurrent(`over ${name}, nodes that are silent, in an uninterruptible region`, () => {
     const ends = (command: Effect.Effect<unknown, unknown, GhostDB>, options: Partial<ClientOptions>) =>
       Effect.gen(function* () {
-        const nodes = yield* silentCluster(6)
+        // One after the other, so many nodes would take a minute.
+        const nodes = yield* silentCluster(75)
         const layer = Layer.provide(Client.layer({ nodes, attemptTimeout: "400 millis", ...options }), transport)
-        const [duration] = yield* Effect.uninterruptible(Effect.timed(Effect.exit(command))).pipe(
+        const ended = yield* Effect.uninterruptible(Effect.exit(command)).pipe(
           Effect.provide(layer),
-          Effect.timeout(hangs)
+          Effect.disconnect,
+          Effect.timeoutOption(hangs)
         )
-        // Six nodes one after the other would take longer.
-        assert.isBelow(Duration.toMillis(duration), 4500)
+        assert.isTrue(Option.isSome(ended))
       })
     for (const [name, command] of Object.entries<Effect.Effect<unknown, unknown, GhostDB>>({
       get: GhostDB.get("key"),
