@@ -319,7 +319,7 @@ describe("errors are one line", () => {
   )
 })
 
-describe("as a process", () => {
+describe.concurrent("as a process", () => {
   live("an output that cannot be written, on a full disk, is an error that is told", () =>
     Effect.gen(function* () {
       const bash = yield* start("bash", ["-c", '"$0" "$1" --help > /dev/full', process.execPath, main])
@@ -338,7 +338,7 @@ describe("as a process", () => {
   )
 })
 
-describe("bench", () => {
+describe.concurrent("bench", () => {
   live("at a rate, a server that stops for a second is in the percentiles", () =>
     Effect.gen(function* () {
       const file = join(folder, "frozen.conf")
@@ -390,7 +390,7 @@ describe("bench", () => {
   )
 })
 
-describe("help", () => {
+describe.concurrent("help", () => {
   live("of the program and of each command has examples and exit codes; completions are shell", () =>
     Effect.gen(function* () {
       const { ghostdb } = cliFor("unused")
@@ -419,7 +419,7 @@ describe("help", () => {
   )
 })
 
-describe("serve", () => {
+describe.concurrent("serve", () => {
   live("takes the place of one that was killed, unless its nodes file was edited", () =>
     Effect.gen(function* () {
       const file = join(folder, "killed.conf")
@@ -480,7 +480,7 @@ describe("serve", () => {
 const alternate = "\u001b[?1049h"
 const normal = "\u001b[?1049l"
 
-describe("on a terminal", () => {
+describe.concurrent("on a terminal", () => {
   /** The last whole frame that the view has drawn. */
   const frame = (running: Running) => {
     const frames = running.stdout().split("\u001b[H")

@@ -27,7 +27,8 @@ export const bundle = async (program: string): Promise<string> => {
     // For packages that are CommonJS.
     banner: { js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url)' },
     tsconfig: join(root, "tsconfig.json"),
-    logLevel: "warning"
+    logLevel: "warning",
+    logOverride: { "ignored-bare-import": "silent" }
   })
   return outfile
 }
