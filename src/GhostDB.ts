@@ -7,7 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import type * as Option from "effect/Option"
+import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -18,6 +18,7 @@ import * as PerClient from "./cache/PerClient.js"
 import * as StoreOf from "./cache/Store.js"
 import type * as StoreOptions from "./cache/StoreOptions.js"
 import * as Tags from "./cache/Tags.js"
+import { fromEither } from "./model/fromEither.js"
 import { type KeyError, NoMoreServers } from "./model/GhostDBError.js"
 import type { DeleteResult, FlushResult, GhostDBService, StoreResult } from "./model/GhostDBService.js"
 import type { Json, Storable } from "./model/Json.js"
@@ -234,7 +235,8 @@ export const getMany: typeof GhostDB.getMany = (keys) => Effect.flatMap(tag, (db
  * @category commands
  * @since 0.1.0
  */
-export const getSomes: typeof GhostDB.getSomes = (keys) => Effect.flatMap(getMany(keys), ManyKeys.somes)
+export const getSomes: typeof GhostDB.getSomes = (keys) =>
+  Effect.flatMap(getMany(keys), (results) => fromEither(ManyKeys.somes(results)))
 
 /**
  * {@link GhostDB.putMany} as a function: stores many values, as one operation.
@@ -265,13 +267,13 @@ export const deleteMany: typeof GhostDB.deleteMany = (keys) => Effect.flatMap(ta
 /** A ping says that no node answers; a command on each says why. */
 const failUnlessLive = /* @__PURE__ */ Effect.fnUntraced(function* (db: GhostDBService) {
   if ((yield* db.ping).length > 0) return
-  const topology = Effect.flatten(Stream.runHead(db.topology))
-  const { live } = yield* Effect.orDie(topology)
+  const topology = Effect.map(Stream.runHead(db.topology), Option.getOrThrow)
+  const { live } = yield* topology
   yield* Effect.forEach(live, ({ node }) => Effect.ignore(db.nodeSize(node)), {
     concurrency: "unbounded",
     discard: true
   })
-  const after = yield* Effect.orDie(topology)
+  const after = yield* topology
   if (after.live.length === 0) return yield* new NoMoreServers({ failures: after.dead.map(({ failure }) => failure) })
 })
 

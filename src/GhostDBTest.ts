@@ -10,7 +10,7 @@ import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Client from "./client/Client.js"
-import { GhostDB } from "./GhostDB.js"
+import { GhostDB, tag } from "./GhostDB.js"
 import type { Dialect } from "./model/Dialect.js"
 import { type Reply, stringOf, textOf, withheld } from "./model/Exchange.js"
 import { defaults, type GhostDBOptions } from "./model/GhostDBConfig.js"
@@ -369,4 +369,7 @@ export class TestCluster extends Context.Tag("effect-ghostdb/TestCluster")<TestC
  * @category layers
  * @since 0.1.0
  */
-export const GhostDBTest: Layer.Layer<GhostDB> = Layer.map(TestCluster.layer(), Context.omit(TestCluster))
+export const GhostDBTest: Layer.Layer<GhostDB> = Layer.scoped(
+  tag,
+  Effect.flatMap(makeCluster(["node-1", "node-2", "node-3"], {}), (cluster) => cluster.client())
+)

@@ -5,7 +5,6 @@ import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
@@ -134,6 +133,7 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
   const { absenceLifetime, lifetime } = settings
   const parent = PerClient.of(db)
   const entries = NearEntries.make(settings, () => clock.unsafeCurrentTimeMillis())
+  const { registry } = parent.shared
   const calls = new Calls()
   let hits = 0
   let misses = 0
@@ -157,8 +157,9 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
   const fetch = (key: string, variant: string, holdFor: number) =>
     Effect.map(
       calls.share(clock, key, variant, (call) =>
-        Effect.tap(db.get(key), (value) => {
+        Effect.map(db.get(key), (value) => {
           if (!call.detached) hold(key, value, holdFor)
+          return value
         })
       ),
       ([value]) => value
@@ -167,17 +168,17 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
     const found = entries.find(key)
     if (found !== undefined) {
       hits++
-      ClientMetrics.nearCacheHits.unsafeUpdate(1, [])
+      ClientMetrics.nearCacheHits.unsafeUpdate(1, registry)
     }
     return found
   }
   const missed = (count: number) => {
     misses += count
-    ClientMetrics.nearCacheMisses.unsafeUpdate(count, [])
+    ClientMetrics.nearCacheMisses.unsafeUpdate(count, registry)
     return misses
   }
   const get = (key: string) =>
-    Effect.flatMap(FiberRef.get(Intent.current), ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
+    Effect.flatMap(Intent.current, ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
       const found = fresh === true ? undefined : find(key)
       if (found !== undefined) return Effect.succeed(found)
       const count = missed(1)

@@ -4,7 +4,6 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
-import * as FiberRef from "effect/FiberRef"
 import type * as Option from "effect/Option"
 import type { Calls } from "../cache/Calls.js"
 import * as Intent from "../cache/Intent.js"
@@ -46,7 +45,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
     )
 
   const get: ManyKeys.ManyKeys["get"] = (keys) =>
-    Effect.flatMap(FiberRef.get(Intent.current), ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
+    Effect.flatMap(Intent.current, ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
       const results: Array<ManyKeys.KeyResult<Option.Option<Json>>> = []
       const missing: Array<readonly [index: number, key: string]> = []
       const others: Array<readonly [index: number, key: string]> = []

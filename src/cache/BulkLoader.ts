@@ -1,4 +1,5 @@
 /** One loader for the keys that are asked for at the same moment. */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -82,7 +83,7 @@ const absent = Exit.interrupt(FiberId.none)
 
 const orInterrupted = <A, E>(result: Deferred.Deferred<A, E>): Effect.Effect<A, E> =>
   Effect.catchAllCause(Deferred.await(result), (cause) =>
-    cause._tag === "Interrupt"
+    Cause.isInterruptedOnly(cause)
       ? Effect.withFiberRuntime((fiber) => {
           fiber.unsafeInterruptAsFork(FiberId.none)
           return Effect.never

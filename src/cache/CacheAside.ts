@@ -1,8 +1,7 @@
 /** Cache-aside: look up, on a miss run the effect, store, return; and what keeps that from running it too often. */
 
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -13,6 +12,7 @@ import * as Scope from "effect/Scope"
 import { KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
 import type { CacheEvent } from "./CacheEvents.js"
 import type { BackgroundOptions, Call } from "./Calls.js"
 import * as EntryStore from "./EntryStore.js"
@@ -86,7 +86,7 @@ export const getOrElse = <A, E, R, F>(lookup: Lookup<A, E, R, F>): Effect.Effect
     const refreshed = () => {
       outcome = "Refreshed"
     }
-    const run = { ...begin(lookup, state, Context.get(fiber.currentDefaultServices, Clock.Clock), report), refreshed }
+    const run = { ...begin(lookup, state, FiberServices.clockOf(fiber), report), refreshed }
     if (!state.shared.isTraced(fiber)) return answer(run)
     return Effect.withSpan(
       Effect.ensuring(
@@ -134,7 +134,7 @@ const answer = <A, E, R, F>(run: Run<A, E, R, F>): Effect.Effect<A, E | F | Look
       run.state.calls.share(run.clock, run.key, run.lookupVariant, () => lead),
       ([outcome, led]) => {
         if (!led) {
-          ClientMetrics.cacheAsideShared.unsafeUpdate(1, [])
+          ClientMetrics.cacheAsideShared.unsafeUpdate(1, run.state.shared.registry)
           run.report("Shared")
         }
         return led && own !== undefined ? carryOut(run, own) : settle(run, outcome, led)
@@ -170,7 +170,7 @@ export const decide = <A, E, R, F>(
   const { failures, freshness } = run
   const count = (metric: typeof ClientMetrics.cacheAsideHits, type: CacheEvent["type"]) => {
     if (!led) return
-    metric.unsafeUpdate(1, [])
+    metric.unsafeUpdate(1, run.state.shared.registry)
     run.report(type)
   }
   const miss = (previous?: StoredEntry.StoredEntry): Decision<A, F> => {
@@ -367,12 +367,13 @@ const refresh = <A, E, R, F>(run: Run<A, E, R, F>, entry: StoredEntry.StoredEntr
             db,
             key,
             options: lock,
-            lookup: Effect.map(run.entries.find(db, key), Option.filterMap(newer)),
+            lookup: Effect.map(run.entries.find(db, key), Option.flatMap(newer)),
             compute
           })
     return guarded.pipe(
-      Effect.tap((refreshed) => {
+      Effect.map((refreshed) => {
         if (Option.isSome(refreshed)) state.events.emit("Refreshed", key)
+        return refreshed
       }),
       Effect.tapErrorCause((cause) => {
         if (Cause.isInterruptedOnly(cause)) return Effect.void

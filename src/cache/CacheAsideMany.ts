@@ -1,7 +1,6 @@
 /** Cache-aside for many keys as one operation: one lookup of all, one load of those that it does not answer, one write. */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
@@ -9,6 +8,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
 import * as BulkLoader from "./BulkLoader.js"
 import * as CacheAside from "./CacheAside.js"
 import type { Call } from "./Calls.js"
@@ -42,7 +42,7 @@ export const getOrElseMany = <A, E, R, F>(
   Effect.withFiberRuntime((fiber) => {
     const { db, keys } = lookup
     if (keys.length === 0) return Effect.succeed(new Map())
-    const clock = Context.get(fiber.currentDefaultServices, Clock.Clock)
+    const clock = FiberServices.clockOf(fiber)
     const answers = new Batch(lookup, PerClient.of(db), clock).answers
     return PerClient.of(db).shared.isTraced(fiber)
       ? Effect.withSpan(answers, "ghostdb getOrElseMany", {
@@ -120,7 +120,7 @@ class Batch<A, E, R, F> {
       const missing: Array<Missing> = []
       for (const [index, result] of results.entries()) {
         if (result.led || result.exit === undefined) continue
-        ClientMetrics.cacheAsideShared.unsafeUpdate(1, [])
+        ClientMetrics.cacheAsideShared.unsafeUpdate(1, state.shared.registry)
         state.events.emit("Shared", keys[index] ?? "")
         const step = yield* this.joined(index, result.exit)
         if (step._tag === "Missing") missing.push({ index, lookup: undefined, ...step.missing })
@@ -199,7 +199,7 @@ class Batch<A, E, R, F> {
         this.state.events.emit("Hit", led[at]?.key ?? "")
         hits++
       }
-      ClientMetrics.cacheAsideHits.unsafeUpdate(hits, [])
+      ClientMetrics.cacheAsideHits.unsafeUpdate(hits, this.state.shared.registry)
       return steps
     })
   }

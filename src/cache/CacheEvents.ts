@@ -1,4 +1,5 @@
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 
 /**
@@ -45,16 +46,17 @@ export class CacheEvents {
   }
 
   /** Each event from now on. A consumer that is slow loses the oldest ones. */
-  readonly stream: Stream.Stream<CacheEvent> = Stream.asyncPush<CacheEvent>(
-    (emit) => {
+  readonly stream: Stream.Stream<CacheEvent> = Stream.unwrapScoped(
+    Effect.gen(this, function* () {
+      const queue = yield* Queue.sliding<CacheEvent>(4096)
       const listener = (event: CacheEvent) => {
-        emit.single(event)
+        queue.unsafeOffer(event)
       }
-      return Effect.acquireRelease(
+      yield* Effect.acquireRelease(
         Effect.sync(() => this.#listeners.add(listener)),
         () => Effect.sync(() => this.#listeners.delete(listener))
       )
-    },
-    { bufferSize: 4096, strategy: "sliding" }
+      return Stream.fromQueue(queue)
+    })
   )
 }

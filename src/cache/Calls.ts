@@ -5,14 +5,12 @@
  * A write of the key detaches what is under way: nobody joins it any more, and its result is not stored.
  */
 
-import * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import * as Intent from "./Intent.js"
 
@@ -60,6 +58,9 @@ export interface SharedResult<A, E> {
 /** The result of a call that ended without one: those who wait run their own. */
 const gone = Symbol.for("effect-ghostdb/Calls/gone")
 
+/** Whether the fiber is interrupted, in a region that is uninterruptible. */
+const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)), Exit.isFailure)
+
 const millis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
 
 /** What is under way for one client. */
@@ -100,9 +101,9 @@ export class Calls {
       const call = this.#add(key, variant, Number.POSITIVE_INFINITY, false)
       return Effect.matchCauseEffect(restore(lead(call)), {
         onFailure: (cause) =>
-          Effect.flatMap(FiberRef.get(FiberRef.interruptedCause), (interruption) => {
+          Effect.flatMap(isInterrupted, (interrupted) => {
             // The effect's own interruption is its result; that of the caller is nobody else's.
-            this.complete(call, Cause.isEmpty(interruption) ? Exit.failCause(cause) : Exit.succeed(gone))
+            this.complete(call, interrupted ? Exit.succeed(gone) : Exit.failCause(cause))
             return Effect.failCause(cause)
           }),
         onSuccess: (result) => {

@@ -9,6 +9,7 @@ import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
+import * as Immediate from "./Immediate.js"
 import * as Intent from "./Intent.js"
 import * as ManyKeys from "./ManyKeys.js"
 import * as PerClient from "./PerClient.js"
@@ -178,18 +179,17 @@ export const make = <A, I, R>(
     variant: () => (variant ??= `${format.name}:${SchemaKey.of(schema.ast)}`),
     stampKeys: (tags) => stampKeys(tags, prefixStamp),
     encode: (key, value) => {
-      const check = (json: I): Either.Either<Json, ParseResult.ParseError> => {
+      const check = (json: I): Effect.Effect<Json, ParseResult.ParseError> => {
         const wrong = StorableJson.unstorable(json)
         // The type of the schema's encoded side has been checked, and the values just now.
-        if (wrong === undefined) return Either.right(json as Json)
+        if (wrong === undefined) return Immediate.succeed(json as Json)
         const message = `the value for the key ${JSON.stringify(key)} cannot be stored: ${wrong.found} at ${StorableJson.showPath(wrong.path)}`
-        return Either.left(ParseResult.parseError(new ParseResult.Type(schema.ast, json, message)))
+        return Immediate.fail(ParseResult.parseError(new ParseResult.Type(schema.ast, json, message)))
       }
       const encoded = encode(value)
-      // An Either is an Effect of its members' types: the schema encodes at once.
-      return Either.isEither(encoded)
-        ? Either.flatMap(encoded as Either.Either<I, ParseResult.ParseError>, check)
-        : Effect.flatMap(encoded, check)
+      const result = Immediate.resultOf(encoded)
+      if (result === undefined) return Effect.flatMap(encoded, check)
+      return Either.isRight(result) ? check(result.right) : Immediate.fail(result.left)
     },
     decode: SafeDecode.decoder(schema),
     find: (db, key) =>

@@ -2,7 +2,6 @@
 
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as FiberRef from "effect/FiberRef"
 import * as Option from "effect/Option"
 import type { NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
@@ -33,7 +32,7 @@ export const wrap = (db: GhostDBService): GhostDBService => {
     <B>(answer: B) =>
     <A, E>(self: Effect.Effect<A, E | NoMoreServers>) =>
       Effect.catchIf(self, Outage.isOutage, (error) =>
-        Effect.flatMap(FiberRef.get(Intent.current), ({ strict }) =>
+        Effect.flatMap(Intent.current, ({ strict }) =>
           strict === true ? Effect.fail(error) : Effect.as(Outage.record(db, error), answer)
         )
       )
@@ -54,7 +53,7 @@ export const wrap = (db: GhostDBService): GhostDBService => {
       Effect.flatMap(self, (results) => {
         const failed = results.find(isFailed)
         if (failed === undefined) return Effect.succeed(results)
-        return Effect.flatMap(FiberRef.get(Intent.current), ({ strict }) =>
+        return Effect.flatMap(Intent.current, ({ strict }) =>
           strict === true
             ? Effect.succeed(results)
             : Effect.as(

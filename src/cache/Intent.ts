@@ -17,11 +17,13 @@ export interface Intent {
 
 const none: Intent = {}
 
-/** The intent of the commands of a fiber. */
-export const current: FiberRef.FiberRef<Intent> = globalValue("effect-ghostdb/Intent", () =>
+const ref: FiberRef.FiberRef<Intent> = globalValue("effect-ghostdb/Intent", () =>
   FiberRef.unsafeMake<Intent>(none, { fork: () => none })
 )
 
+/** The intent of the fiber's commands. Fibers that it forks have none. */
+export const current: Effect.Effect<Intent> = FiberRef.get(ref)
+
 /** Runs commands with an intent, besides the one that there is. */
 export const run = <A, E, R>(intent: Intent, commands: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  locallyWith(commands, current, (outer) => ({ ...outer, ...intent }))
+  locallyWith(commands, ref, (outer) => ({ ...outer, ...intent }))

@@ -78,7 +78,7 @@ const make = (db: GhostDBService, key: string, { lease }: LockSettings): Lock =>
     Option.exists(Option.flatMap(found, decode), (holder) => holder.token === token)
   let added = false
   const release = db.get(lockKey).pipe(
-    Effect.flatMap((found) => (isOwn(found) ? db.delete(lockKey) : Effect.void)),
+    Effect.flatMap((found) => (isOwn(found) ? Effect.asVoid(db.delete(lockKey)) : Effect.void)),
     Effect.ignore
   )
   return {
@@ -131,19 +131,17 @@ export const withLock = <A, E extends { readonly _tag: string }, R, E2, R2, E3>(
 }: Locked<A, E, R, E2, R2, E3>): Effect.Effect<A, E | E2 | E3 | KeyError, R | R2> =>
   Effect.suspend(() => {
     const lock = make(db, key, options)
+    let answer = Option.none<A>()
     const turn = Effect.flatMap(lock.take, (held) =>
-      Effect.map(lookup, (found) => (held || Option.isSome(found) ? Option.some(found) : Option.none()))
+      Effect.map(lookup, (found) => {
+        answer = found
+        return held || Option.isSome(found)
+      })
     )
-    const turnOrTimeout = Effect.repeat(
-      turn,
-      Schedule.identity<Effect.Effect.Success<typeof turn>>().pipe(
-        Schedule.untilInput(Option.isSome),
-        Schedule.zipLeft(options.poll)
-      )
-    ).pipe(
-      (waiting) => Intent.run({ fresh: true }, waiting),
+    const turns = Effect.repeat(turn, { schedule: options.poll, until: (isOver) => isOver })
+    const turnOrTimeout = Intent.run({ fresh: true }, turns).pipe(
       Effect.timeoutOption(options.wait),
-      Effect.map((found) => Option.flatten(Option.flatten(found)))
+      Effect.map(() => answer)
     )
     return turnOrTimeout.pipe(
       Effect.catchIf(isOutage, (error) => Effect.as(onOutage(error), Option.none<A>())),

@@ -4,12 +4,12 @@
  */
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
-import * as FiberRef from "effect/FiberRef"
 import type * as Option from "effect/Option"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json, Storable } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
+import * as Immediate from "./Immediate.js"
 import * as Intent from "./Intent.js"
 
 /**
@@ -52,7 +52,7 @@ const concurrency = 128
 const oneByOne = (db: GhostDBService): ManyKeys => {
   const each = <I, A>(items: ReadonlyArray<I>, command: (item: I) => Effect.Effect<A, NoMoreServers | KeyError>) =>
     // A fiber has no intent of the one that started it.
-    Effect.flatMap(FiberRef.get(Intent.current), (intent) =>
+    Effect.flatMap(Intent.current, (intent) =>
       Effect.forEach(items, (item) => Intent.run(intent, Effect.either(command(item))), { concurrency })
     )
   // Their makers have checked that values are JSON.
@@ -128,8 +128,8 @@ export const eithers = <A, E, R>(
     const results: Array<Either.Either<A, E>> = new Array(effects.length)
     const others: Array<readonly [index: number, effect: Effect.Effect<A, E, R>]> = []
     for (const [index, effect] of effects.entries()) {
-      // An Either is an Effect of its members' types.
-      if (Either.isEither(effect)) results[index] = effect as Either.Either<A, E>
+      const result = Immediate.resultOf(effect)
+      if (result !== undefined) results[index] = result
       else others.push([index, effect])
     }
     const run = ([index, effect]: (typeof others)[number]) =>

@@ -15,6 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { fromEither } from "../model/fromEither.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
@@ -106,7 +107,7 @@ export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace =
       if (outage !== undefined) yield* Outage.record(db, outage, others.length + 1)
       const found = (key: string) => {
         const result = results.get(key) ?? absent
-        return failsOpen && Either.isLeft(result) && Outage.isOutage(result.left) ? absent : result
+        return fromEither(failsOpen && Either.isLeft(result) && Outage.isOutage(result.left) ? absent : result)
       }
       const stamp = yield* Stamps.settle(db, space.generation, yield* found(space.generation))
       const now = yield* Clock.currentTimeMillis
@@ -135,7 +136,7 @@ export const make = (db: GhostDBService, space: ReservedKeys.Space): Namespace =
             ttl: Ttl.forServer(ttl)
           }))
         ),
-        Either.all
+        (answers) => fromEither(Either.all(answers))
       )
       return results.includes("NOT_STORED") ? "NOT_STORED" : "STORED"
     })

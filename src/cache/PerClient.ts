@@ -5,10 +5,10 @@
 
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import type * as Scope from "effect/Scope"
 import type { GhostDBService } from "../model/GhostDBService.js"
-import * as Telemetry from "../telemetry/Telemetry.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
+import * as Registry from "../telemetry/Registry.js"
 import { CacheEvents } from "./CacheEvents.js"
 import { Calls } from "./Calls.js"
 import * as Intent from "./Intent.js"
@@ -24,6 +24,7 @@ export interface Shared {
   readonly deadline: number
   /** Whether what a fiber does is traced. */
   readonly isTraced: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
+  readonly registry: Registry.Registry
   readonly calls: Calls
   readonly events: CacheEvents
   readonly slots: Map<object, unknown>
@@ -31,7 +32,7 @@ export interface Shared {
   decorated: number
 }
 
-const makeShared = (settings: Pick<Shared, "scope" | "deadline" | "isTraced">): Shared => ({
+const makeShared = (settings: Pick<Shared, "scope" | "deadline" | "isTraced" | "registry">): Shared => ({
   ...settings,
   tellsWrites: settings.scope !== undefined,
   calls: new Calls(),
@@ -91,7 +92,7 @@ export class PerClient {
     const { calls } = this.shared
     return Effect.suspend(() => {
       if (calls.isIdle) return write
-      return Effect.flatMap(FiberRef.get(Intent.current), ({ storing }) => {
+      return Effect.flatMap(Intent.current, ({ storing }) => {
         if (storing === true) return write
         const before = keys.flatMap((key) => calls.write(key) ?? [])
         return before.length === 0 ? write : Effect.zipRight(Effect.all(before, { discard: true }), write)
@@ -107,7 +108,7 @@ export const id: unique symbol = Symbol.for("effect-ghostdb/PerClient")
 const byHand = new WeakMap<GhostDBService, PerClient>()
 
 /** The deadline is the default of a client. */
-const ofHand = { scope: undefined, deadline: 5000, isTraced: Telemetry.isTraced }
+const ofHand = { scope: undefined, deadline: 5000, isTraced: FiberServices.isTraced, registry: Registry.global }
 
 /** The state of a service's client. */
 export const of = (db: GhostDBService): PerClient => {
@@ -125,7 +126,7 @@ export const of = (db: GhostDBService): PerClient => {
 export const attach = (
   db: GhostDBService,
   many: ManyKeys.ManyKeys,
-  settings: Pick<Shared, "deadline" | "isTraced"> & { readonly scope: Scope.Scope }
+  settings: Pick<Shared, "deadline" | "isTraced" | "registry"> & { readonly scope: Scope.Scope }
 ): GhostDBService => {
   const state = new PerClient(makeShared(settings), "", false, false)
   const attached: GhostDBService = {

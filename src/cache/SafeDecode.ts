@@ -1,8 +1,8 @@
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import * as Immediate from "./Immediate.js"
 
 const maxDepth = 512
 
@@ -27,7 +27,7 @@ const toPlain = (json: unknown, depth: number): unknown => {
 }
 
 /**
- * Decodes what anyone may have written. It decodes when it is called, and gives an Either where the schema is synchronous;
+ * Decodes what anyone may have written. It decodes when it is called, and gives the result where the schema is synchronous;
  * that a decoder of the user's throws is a defect of the effect.
  */
 export const decoder = <A, I, R>(
@@ -43,7 +43,7 @@ export const decoder = <A, I, R>(
       if (isPlain(json, maxDepth)) return decode(json)
       // A record schema would take `__proto__` for the prototype of what it makes; deep nesting overflows its recursion.
       const plain = toPlain(json, maxDepth)
-      return isPlain(plain, maxDepth) ? decode(plain) : Either.left(tooDeep(json))
+      return isPlain(plain, maxDepth) ? decode(plain) : Immediate.fail(tooDeep(json))
     } catch (defect) {
       return Effect.die(defect)
     }

@@ -14,6 +14,7 @@ import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { fromEither } from "../model/fromEither.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
@@ -176,7 +177,7 @@ export const readKeptMany = (
     Effect.map(
       ManyKeys.eithers(
         keys.map((key, index) =>
-          Effect.flatMap(results[index] ?? Either.right(Option.none()), (found) => keep(db, key, found))
+          Effect.flatMap(fromEither(results[index] ?? Either.right(Option.none())), (found) => keep(db, key, found))
         )
       ),
       (stamps) => ManyKeys.zip(keys, stamps)

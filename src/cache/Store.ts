@@ -7,6 +7,7 @@ import type * as Either from "effect/Either"
 import type * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { fromEither } from "../model/fromEither.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
@@ -356,7 +357,7 @@ export const make = <
     add,
     delete: remove,
     getMany,
-    getSomes: (keys) => Effect.flatMap(getMany(keys), ManyKeys.somes),
+    getSomes: (keys) => Effect.flatMap(getMany(keys), (results) => fromEither(ManyKeys.somes(results))),
     putMany: writeMany("put"),
     addMany: writeMany("add"),
     deleteMany,

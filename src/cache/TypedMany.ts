@@ -9,6 +9,7 @@ import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import { Ttl } from "../model/Ttl.js"
 import * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
+import * as Immediate from "./Immediate.js"
 import * as ManyKeys from "./ManyKeys.js"
 import * as PerClient from "./PerClient.js"
 import * as Stamps from "./Stamps.js"
@@ -16,7 +17,7 @@ import * as TypedCommands from "./TypedCommands.js"
 
 type Errors = NoMoreServers | KeyError | ParseError
 
-const none = Either.right(Option.none())
+const none = Immediate.succeed(Option.none())
 
 /** Only what is fresh counts. */
 const lasting = { failureLifetime: 0, refreshAhead: 0, staleFor: 0 }
@@ -28,19 +29,18 @@ export const find = <A, R>(
   entries: EntryStore.EntryStore<A, R>,
   { onDecodeError }: Freshness.Freshness<A>
 ): Effect.Effect<ReadonlyArray<Either.Either<Option.Option<A>, Errors>>, never, R> => {
-  const onError = (error: ParseError) => (onDecodeError === "fail" ? Either.left(error) : none)
+  const onError = (error: ParseError) => (onDecodeError === "fail" ? Immediate.fail(error) : none)
   const decode = (json: unknown): Effect.Effect<Option.Option<A>, ParseError, R> => {
     const decoded = entries.decode(json)
-    if (!Either.isEither(decoded)) return EntryStore.recoverDecode(onDecodeError, decoded)
-    // An Either is an Effect of its members' types: the schema decodes at once.
-    const result = decoded as Either.Either<A, ParseError>
-    return Either.isRight(result) ? Either.right(Option.some(result.right)) : onError(result.left)
+    const result = Immediate.resultOf(decoded)
+    if (result === undefined) return EntryStore.recoverDecode(onDecodeError, decoded)
+    return Either.isRight(result) ? Immediate.succeed(Option.some(result.right)) : onError(result.left)
   }
   return Effect.flatMap(entries.findMany(db, keys), (found) =>
     Effect.flatMap(Clock.currentTimeMillis, (now) =>
       ManyKeys.eithers(
         found.map((one): Effect.Effect<Option.Option<A>, Errors, R> => {
-          if (Either.isLeft(one)) return Either.left(one.left)
+          if (Either.isLeft(one)) return Immediate.fail(one.left)
           if (Option.isNone(one.right)) return none
           const verdict = Freshness.judge(one.right.value, now, lasting, 1)
           if (verdict._tag === "Broken") return onError(verdict.error)

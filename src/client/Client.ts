@@ -3,7 +3,6 @@
 import * as Config from "effect/Config"
 import * as ConfigError from "effect/ConfigError"
 import * as Effect from "effect/Effect"
-import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
@@ -14,9 +13,12 @@ import * as PerClient from "../cache/PerClient.js"
 import * as Cluster from "../cluster/Cluster.js"
 import * as Parse from "../discovery/Parse.js"
 import { type GhostDB, tag } from "../GhostDB.js"
+import { fromEither } from "../model/fromEither.js"
 import * as GhostDBConfig from "../model/GhostDBConfig.js"
 import type { NodesFileError } from "../model/GhostDBError.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
+import * as Registry from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import * as PostMany from "../transport/PostMany.js"
 import { Transport } from "../transport/Transport.js"
@@ -61,29 +63,32 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const cluster = yield* Cluster.make(nodes, validChanges(options.changes ?? Stream.empty), connections, settings)
   disconnected.node = cluster.disconnected
   const clock = yield* Effect.clock
-  const { spans } = settings
+  const { metrics, spans } = settings
+  const registry = yield* Registry.current
+  const counted = metrics ? registry : undefined
   const env: Environment = {
     cluster,
     post: connections.post,
     postMany: yield* PostMany.of(connections),
     settings,
     clock,
-    recorder: (operation) => Telemetry.recorder(operation, settings.metrics),
-    batchRecorder: (operation) => Telemetry.batchRecorder(operation, settings.metrics),
-    attempts: Telemetry.attemptsOf(settings.metrics),
-    isTraced: spans === "auto" ? Telemetry.isTraced : () => spans === "always"
+    recorder: (operation) => Telemetry.recorder(operation, counted),
+    batchRecorder: (operation) => Telemetry.batchRecorder(operation, counted),
+    attempts: Telemetry.attemptsOf(counted),
+    isTraced: spans === "auto" ? FiberServices.isTraced : () => spans === "always"
   }
   const db = PerClient.attach(service(env), manyKeys(env), {
     scope: yield* Effect.scope,
     deadline: settings.deadline,
-    isTraced: env.isTraced
+    isTraced: env.isTraced,
+    registry
   })
   return settings.failOpen ? FailOpen.wrap(db) : db
 })
 
 /** Checks a list of nodes as a nodes file is checked, and logs what is dropped. */
 const validate = (nodes: ReadonlyArray<string>) =>
-  Effect.tap(Parse.validate(nodes), ({ warnings }) =>
+  Effect.tap(fromEither(Parse.validate(nodes)), ({ warnings }) =>
     Effect.forEach(
       warnings,
       ({ reason, text }) => Effect.logWarning(`GhostDB nodes: ${reason}`).pipe(Effect.annotateLogs({ node: text })),
@@ -126,7 +131,7 @@ export const layerConfig = (
 ): Layer.Layer<GhostDB, ConfigError.ConfigError | NodesFileError, Transport> =>
   Config.unwrap(options).pipe(
     Effect.tap((options) =>
-      Either.mapLeft(GhostDBConfig.resolve(options), (problem) => ConfigError.InvalidData([], problem))
+      Effect.mapError(fromEither(GhostDBConfig.resolve(options)), (problem) => ConfigError.InvalidData([], problem))
     ),
     Effect.map((options) => layer(options)),
     Layer.unwrapEffect

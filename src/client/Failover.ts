@@ -92,10 +92,8 @@ export const runWithFailover = <A>(
       ? run(Progress.initial)
       : tryNode(Progress.attempting(Progress.initial, first.node), first.node, command.route, first)
   ).pipe(
-    Effect.tapBoth({
-      onSuccess: (answer) => Effect.sync(() => recorder.succeeded(answer, elapsed(env, command.startedAt))),
-      onFailure: ({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, command.startedAt)))
-    })
+    Effect.tap((answer) => Effect.sync(() => recorder.succeeded(answer, elapsed(env, command.startedAt)))),
+    Effect.tapError(({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, command.startedAt))))
   )
 }
 

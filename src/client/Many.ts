@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type * as Tracer from "effect/Tracer"
+import type { KeyResult } from "../cache/ManyKeys.js"
 import * as ClusterState from "../cluster/ClusterState.js"
 import type { Reply } from "../model/Exchange.js"
 import { type Fault, KeyError, type NodeFailure, NoMoreServers } from "../model/GhostDBError.js"
@@ -34,9 +35,6 @@ export interface Batch<A> {
   readonly toRequest: (protocol: Protocol.Protocol, index: number) => Protocol.Request<A>
 }
 
-/** What came of one key. */
-export type Result<A> = Either.Either<A, NoMoreServers | KeyError>
-
 /** So many keys take the path of a single command at a time. */
 const maxSingles = 64
 
@@ -44,7 +42,7 @@ const maxSingles = 64
  * Runs a command on many keys: the result of each, in their order. It never fails. A value that is not JSON is a defect,
  * after which the keys that are left are not sent.
  */
-export const runMany = <A>(env: Environment, batch: Batch<A>): Effect.Effect<ReadonlyArray<Result<A>>> =>
+export const runMany = <A>(env: Environment, batch: Batch<A>): Effect.Effect<ReadonlyArray<KeyResult<A>>> =>
   Effect.withFiberRuntime((fiber) => {
     const { keys, operation } = batch
     const [key] = keys
@@ -63,8 +61,8 @@ export const runMany = <A>(env: Environment, batch: Batch<A>): Effect.Effect<Rea
 /** A batch with a span. Each kind of event is told once for a node, not once for a key. */
 const traced = <A>(
   { keys, operation }: Batch<A>,
-  use: (span: Pick<Tracer.Span, "event">) => Effect.Effect<ReadonlyArray<Result<A>>>
-): Effect.Effect<ReadonlyArray<Result<A>>> =>
+  use: (span: Pick<Tracer.Span, "event">) => Effect.Effect<ReadonlyArray<KeyResult<A>>>
+): Effect.Effect<ReadonlyArray<KeyResult<A>>> =>
   Effect.useSpan(
     `ghostdb ${Telemetry.batchOf(operation)}`,
     {
@@ -84,9 +82,10 @@ const traced = <A>(
         told.add(kind)
         span.event(name, time, attributes)
       }
-      return Effect.tap(use({ event }), (results) => {
+      return Effect.map(use({ event }), (results) => {
         const failed = results.find(Either.isLeft)
         if (failed !== undefined) span.attribute("error.type", failed.left._tag)
+        return results
       })
     }
   )
@@ -121,7 +120,7 @@ class Run<A> {
   private readonly startedAt: number
   private readonly deadline: number
   private readonly recorder: Telemetry.BatchRecorder
-  private readonly outcomes: Array<Result<A>>
+  private readonly outcomes: Array<KeyResult<A>>
   /** Keys that have no result and are not under way. */
   private pending: Array<number>
   /** Of those, the ones whose attempt failed. */
@@ -162,7 +161,7 @@ class Run<A> {
     }
   }
 
-  get results(): Effect.Effect<ReadonlyArray<Result<A>>> {
+  get results(): Effect.Effect<ReadonlyArray<KeyResult<A>>> {
     return Effect.onError(this.proceed, () =>
       Effect.sync(() => {
         for (const withdraw of this.withdrawals) withdraw()
@@ -171,7 +170,7 @@ class Run<A> {
   }
 
   /** Sends what can be sent, sees to what cannot, and goes on until all keys have their results. */
-  private readonly proceed: Effect.Effect<ReadonlyArray<Result<A>>> = Effect.suspend(() => {
+  private readonly proceed: Effect.Effect<ReadonlyArray<KeyResult<A>>> = Effect.suspend(() => {
     if (this.defect !== undefined) return Effect.die(this.defect.defect)
     if (this.redeemed.size > 0 || this.untold.length > 0) return Effect.zipRight(this.tell, this.proceed)
     if (this.pending.length > 0) {

@@ -1,14 +1,20 @@
 import * as Effect from "effect/Effect"
+import type { Registry } from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import * as ClusterState from "./ClusterState.js"
 
 /** Counts the nodes that a transition made live or dead. */
 export const countNodes = (
+  registry: Registry,
   before: ClusterState.ClusterState | undefined,
   after: ClusterState.ClusterState | undefined
 ): void => {
   const count = (state: ClusterState.ClusterState | undefined, list: "live" | "dead") => state?.counts[list] ?? 0
-  Telemetry.nodesChanged(count(after, "live") - count(before, "live"), count(after, "dead") - count(before, "dead"))
+  Telemetry.nodesChanged(
+    registry,
+    count(after, "live") - count(before, "live"),
+    count(after, "dead") - count(before, "dead")
+  )
 }
 
 /** Logs what a transition changed: nodes added and removed, deaths and revivals, the leader, the placement. */

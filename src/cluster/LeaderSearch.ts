@@ -1,8 +1,3 @@
-/**
- * Who leads the raft cluster: asked when a command needs to know. Leadership is a lease: whoever was found to lead is read as
- * the leader for a while, and asked again in the background while there are reads.
- */
-import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -107,7 +102,10 @@ export const make = Effect.fnUntraced(function* (
     Effect.suspend(() => {
       const askedAt = now()
       const asked = nodes.map((node) =>
-        Effect.map(Effect.flatten(ask(node, (protocol) => protocol.nodeSize, endsAt)), () => ({ node, askedAt }))
+        Effect.flatMap(
+          ask(node, (protocol) => protocol.nodeSize, endsAt),
+          (size) => (Option.isSome(size) ? Effect.succeed({ node, askedAt }) : Effect.fail("no answer" as const))
+        )
       )
       const [only] = asked
       return only === undefined ? Effect.succeedNone : Effect.option(asked.length === 1 ? only : Effect.raceAll(asked))
@@ -153,7 +151,9 @@ export const make = Effect.fnUntraced(function* (
     ).pipe(Effect.ensuring(Deferred.succeed(majority, Option.none())), Effect.fork)
     const findAt = (address: string) => {
       const host = hostOf(address, port)
-      const [others, named] = Arr.partition(nodes, (node) => hostOf(node, port) === host)
+      const isNamed = (node: string) => hostOf(node, port) === host
+      const named = nodes.filter(isNamed)
+      const others = nodes.filter((node) => !isNamed(node))
       return identify(named, endsAt).pipe(
         Effect.zipRight(findByLeaderOnlyCommand(named, endsAt)),
         Effect.flatMap((found) =>
@@ -209,7 +209,7 @@ export const make = Effect.fnUntraced(function* (
       const { leader } = ref.unsafeState()
       if (at < renewAt || leader === undefined) return
       renewAt = at + leaderLease / 2
-      Runtime.runFork(runtime)(renew(leader, at), { scope })
+      Runtime.runFork(runtime)(Effect.forkIn(renew(leader, at), scope))
     }
   }
 })

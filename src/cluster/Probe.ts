@@ -81,7 +81,10 @@ export const make = Effect.fnUntraced(function* ({
   const transport = yield* Transport
   // A transport looks at what is late from time to time: a little early, so that it is the one to tell the reason.
   const connections = yield* transport.connect({ ...settings, attemptTimeout: limit * 0.9 })
-  const late: Fault = { reason: "AttemptTimeout", detail: `no answer within ${Duration.format(limit)}` }
+  const late: Fault = {
+    reason: "AttemptTimeout",
+    detail: `no answer within ${Duration.format(Duration.decode(limit))}`
+  }
 
   const ask = <A>(node: string, question: Omit<Protocol.Request<A>, "whenTooLarge">) =>
     Effect.timeoutFail(request(connections, node, question), { duration: limit, onTimeout: () => late })

@@ -61,7 +61,7 @@ export const make = Effect.fnUntraced(function* (
   let probeAgainAt = Number.NEGATIVE_INFINITY
   const probes = yield* Shared.make<void, never>({
     work: () =>
-      Effect.tap(probe, () => {
+      Effect.map(probe, () => {
         probeAgainAt = Monotonic.unsafeNow(clock) + minProbeInterval
       }),
     // A ping and a flush.

@@ -1,9 +1,10 @@
 /** The managed ring: the state of the cluster in one place, where commands read it and every transition is one step. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Registry from "../telemetry/Registry.js"
 import * as ClusterLog from "./ClusterLog.js"
 import * as ClusterState from "./ClusterState.js"
 
@@ -30,6 +31,7 @@ export interface StateRef {
 export const make = Effect.fnUntraced(function* (
   initial: ClusterState.ClusterState
 ): Effect.fn.Return<StateRef, never, Scope.Scope> {
+  const registry = yield* Registry.current
   let current = initial
   let closed = false
   /** One for each stream of states; open while the stream has not seen the latest. */
@@ -41,10 +43,10 @@ export const make = Effect.fnUntraced(function* (
     for (const look of waiting) look()
   }
   yield* Effect.acquireRelease(
-    Effect.sync(() => ClusterLog.countNodes(undefined, current)),
+    Effect.sync(() => ClusterLog.countNodes(registry, undefined, current)),
     () =>
       Effect.sync(() => {
-        ClusterLog.countNodes(current, undefined)
+        ClusterLog.countNodes(registry, current, undefined)
         current = ClusterState.make([], { replicas: initial.ring.replicas, dialect: undefined, now: 0 })
         closed = true
         waiting.clear()
@@ -64,16 +66,16 @@ export const make = Effect.fnUntraced(function* (
     unsafeState: () => current,
     states: Stream.unwrapScoped(
       Effect.map(follow, (follower) =>
-        Stream.repeatEffectOption(
+        Stream.repeatEffect(
           Effect.zipRight(
             follower.await,
-            Effect.suspend(() => {
-              if (closed) return Effect.fail(Option.none())
+            Effect.sync(() => {
+              if (closed) return undefined
               follower.unsafeClose()
-              return Effect.succeed(current)
+              return current
             })
           )
-        )
+        ).pipe(Stream.takeWhile(Predicate.isNotUndefined))
       )
     ),
     awaitState: (holds) =>
@@ -94,7 +96,7 @@ export const make = Effect.fnUntraced(function* (
         const after = f(before, now)
         if (after === before) return Effect.succeed({ before, after })
         current = after
-        ClusterLog.countNodes(before, after)
+        ClusterLog.countNodes(registry, before, after)
         wake()
         return Effect.as(ClusterLog.logChanges(before, after), { before, after })
       }).pipe(Effect.uninterruptible)

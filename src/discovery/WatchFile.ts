@@ -3,6 +3,7 @@ import * as Path from "@effect/platform/Path"
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
@@ -11,10 +12,16 @@ import { DurationLike } from "../model/Ttl.js"
 import type { Parsed } from "./Parse.js"
 import { defaultPoll, load, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
+/** The words of the system, without those of Effect around them. */
+const descriptionOf = (error: unknown): string | undefined => {
+  if (Predicate.hasProperty(error, "description") && Predicate.isString(error.description)) return error.description
+  return Predicate.hasProperty(error, "reason") ? descriptionOf(error.reason) : undefined
+}
+
 const readContent = (fs: FileSystem.FileSystem, file: string): Effect.Effect<string, NodesFileError> =>
   Effect.mapError(
     fs.readFileString(file),
-    (error) => new NodesFileError({ file, reason: `cannot be read: ${error.description ?? error.message}` })
+    (error) => new NodesFileError({ file, reason: `cannot be read: ${descriptionOf(error) ?? error.message}` })
   )
 
 /**

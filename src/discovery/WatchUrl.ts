@@ -6,12 +6,13 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Encoding from "effect/Encoding"
-import * as Predicate from "effect/Predicate"
 import * as Ref from "effect/Ref"
 import type * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { fromEither } from "../model/fromEither.js"
 import { NodesFileError } from "../model/GhostDBError.js"
+import * as HttpError from "../model/HttpError.js"
 import { DurationLike } from "../model/Ttl.js"
 import { defaultPoll, isUrl, type RemovalOptions, type Watched, watched } from "./Watched.js"
 
@@ -52,7 +53,11 @@ interface Source {
   readonly request: HttpClientRequest.HttpClientRequest
 }
 
-const decodeUserInfo = (text: string): string => Either.getOrElse(Encoding.decodeUriComponent(text), () => text)
+const decodeUserInfo = (text: string): string =>
+  Either.getOrElse(
+    Either.try(() => decodeURIComponent(text)),
+    () => text
+  )
 
 const parseUrl = (source: string): Either.Either<Source, NodesFileError> => {
   if (!isUrl(source) || !URL.canParse(source)) {
@@ -77,14 +82,6 @@ const parseUrl = (source: string): Either.Either<Source, NodesFileError> => {
         : HttpClientRequest.setHeader(request, "authorization", `Basic ${credentials}`)
   })
 }
-
-/** A system's error code such as ECONNREFUSED: the only part of an HTTP client's error that cannot hold a secret. */
-const codeOf = (error: unknown): string | undefined =>
-  Predicate.hasProperty(error, "code") && Predicate.isString(error.code)
-    ? error.code
-    : Predicate.hasProperty(error, "cause")
-      ? codeOf(error.cause)
-      : undefined
 
 /** The last content that the URL gave, with its ETag. */
 interface Cached {
@@ -122,13 +119,14 @@ const fetchUrl = (
             : Effect.fail(fail(`the server answers HTTP ${response.status}`))
       ),
       Effect.scoped,
-      Effect.catchTags({
-        RequestError: (error) => Effect.fail(fail(`cannot be fetched: ${codeOf(error) ?? error.reason}`)),
-        ResponseError: (error) => Effect.fail(fail(`cannot be fetched: ${codeOf(error) ?? error.reason}`))
-      }),
+      Effect.mapError((error) =>
+        error._tag === "NodesFileError"
+          ? error
+          : fail(`cannot be fetched: ${HttpError.codeOf(error) ?? HttpError.reasonOf(error)}`)
+      ),
       Effect.timeoutFail({
         duration: timeout,
-        onTimeout: () => fail(`no reply within ${Duration.format(timeout)}`)
+        onTimeout: () => fail(`no reply within ${Duration.format(Duration.decode(timeout))}`)
       })
     )
 }
@@ -147,7 +145,7 @@ export const watchUrl = Effect.fnUntraced(function* (
   url: string,
   options?: WatchUrlOptions
 ): Effect.fn.Return<Watched, NodesFileError, HttpClient.HttpClient> {
-  const source = yield* parseUrl(url)
+  const source = yield* fromEither(parseUrl(url))
   const client = HttpClient.withScope(
     // the spans would hold the whole URL
     HttpClient.withTracerDisabledWhen(yield* HttpClient.HttpClient, () => true)

@@ -7,6 +7,7 @@ import { identity } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import { fromEither } from "../model/fromEither.js"
 import type { NodesFileError } from "../model/GhostDBError.js"
 import { DurationLike } from "../model/Ttl.js"
 import { type Parsed, parse, shorten } from "./Parse.js"
@@ -55,7 +56,7 @@ export interface RemovalOptions {
 
 /** Parses what was read and logs the parser's warnings. */
 export const load = (file: string, content: string): Effect.Effect<Parsed, NodesFileError> =>
-  Effect.tap(parse(file, content), ({ warnings }) =>
+  Effect.tap(fromEither(parse(file, content)), ({ warnings }) =>
     Effect.forEach(
       warnings,
       ({ line, reason, text }) => Effect.logWarning(`${file}:${line}: ${reason}: ${JSON.stringify(shorten(text))}`),
@@ -124,7 +125,7 @@ export const watched = Effect.fnUntraced(function* (
     removals: Removals.make(nodes)
   }
   const parsed = (reading: Reading) =>
-    reading.pipe(
+    fromEither(reading).pipe(
       Effect.flatMap((content) => load(file, content)),
       Effect.map(({ nodes }) => Option.some(nodes)),
       Effect.catchAll((error) =>

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import { Dialect } from "./Dialect.js"
+import { fromEither } from "./fromEither.js"
 import type { NodeFailure } from "./GhostDBError.js"
 import { DurationLike } from "./Ttl.js"
 
@@ -298,7 +299,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
  * @since 0.1.0
  */
 export const resolveOrDie = (options: GhostDBOptions): Effect.Effect<Settings> =>
-  Effect.orDieWith(resolve(options), (problem) => new Cause.IllegalArgumentException(problem))
+  Effect.orDieWith(fromEither(resolve(options)), (problem) => new Cause.IllegalArgumentException(problem))
 
 /**
  * What is given that is no option of a client, and so has no effect: a misspelt name in untyped code.

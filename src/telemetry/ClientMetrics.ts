@@ -3,10 +3,11 @@
  * with labels are functions of their labels.
  */
 import type * as Metric from "effect/Metric"
+import * as Instrument from "./Instrument.js"
 import * as Telemetry from "./Telemetry.js"
 
 const counter = (name: string, description: string): Metric.Metric.Counter<number> =>
-  Telemetry.counter(`ghostdb.client.${name}`, description)
+  Instrument.counter(`ghostdb.client.${name}`, description)
 
 /**
  * `db.client.operation.duration`: seconds that commands took, retries included. With an error type, the tag of the

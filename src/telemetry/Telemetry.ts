@@ -1,17 +1,7 @@
-/**
- * What the client tells of its commands: metrics and spans, named after OpenTelemetry's conventions for database clients.
- *
- * Metrics are resolved once for each combination of labels: resolving one costs more than encoding a command.
- */
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
-import type * as Fiber from "effect/Fiber"
-import * as Metric from "effect/Metric"
-import * as MetricBoundaries from "effect/MetricBoundaries"
-import * as MetricKey from "effect/MetricKey"
-import * as MetricLabel from "effect/MetricLabel"
+/** What the client tells of its commands: metrics, named after OpenTelemetry's conventions for database clients. */
 import * as Option from "effect/Option"
-import * as Tracer from "effect/Tracer"
+import { boundaries, counter, histogram, type Labels, upDownCounter } from "./Instrument.js"
+import type { Registry } from "./Registry.js"
 
 /** The commands, by their names in the service. */
 export type Operation =
@@ -23,13 +13,6 @@ export type Operation =
   | "nodeSize"
   | "getSnitchMetrics"
   | "getWatchdogMetrics"
-
-type Labels = Readonly<Record<string, string>>
-
-const labelled = (labels: Labels) =>
-  MetricKey.taggedWithLabels(
-    Object.entries({ "db.system.name": "ghostdb", ...labels }).map(([name, value]) => MetricLabel.make(name, value))
-  )
 
 const memoize = <A>(make: (label: string) => A) => {
   const made = new Map<string, A>()
@@ -43,12 +26,8 @@ const memoize = <A>(make: (label: string) => A) => {
   }
 }
 
-/** A counter that is resolved once. */
-export const counter = (name: string, description: string, labels: Labels = {}) =>
-  Metric.fromMetricKey(MetricKey.counter(name, { description, incremental: true }).pipe(labelled(labels)))
-
 /** Seconds: 0.05 ms to 10 s, as the conventions have it, with the lower end that a cache needs. */
-const durations = MetricBoundaries.fromIterable([
+const durations = boundaries([
   0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10
 ])
 
@@ -68,15 +47,11 @@ const outcomeOf = (answer: unknown): string => {
 
 /** Seconds that commands took; with an error type, those that failed with it. */
 export const operationDuration = (operation: string, errorType?: string) =>
-  Metric.fromMetricKey(
-    MetricKey.histogram("db.client.operation.duration", durations, "Time that commands took, retries included").pipe(
-      labelled({
-        "db.operation.name": operation,
-        unit: "s",
-        ...(errorType === undefined ? {} : { "error.type": errorType })
-      })
-    )
-  )
+  histogram("db.client.operation.duration", durations, "Time that commands took, retries included", {
+    "db.operation.name": operation,
+    unit: "s",
+    ...(errorType === undefined ? {} : { "error.type": errorType })
+  })
 
 const operationsWith = (operation: string, labels: Labels) =>
   counter("ghostdb.client.operations", "Commands, by outcome", { "db.operation.name": operation, ...labels })
@@ -101,24 +76,26 @@ const recorderOf = memoize((operation: string) => {
   return {
     counted: done.count,
     countedErrors: (errorType: string) => failed(errorType).count,
-    succeeded: (answer: unknown, seconds: number) => {
-      done.duration.unsafeUpdate(seconds, [])
-      done.count(outcomeOf(answer)).unsafeUpdate(1, [])
-    },
-    failed: (errorType: string, seconds: number) => {
-      failed(errorType).duration.unsafeUpdate(seconds, [])
-      failed(errorType).count.unsafeUpdate(1, [])
-    }
+    in: (registry: Registry) => ({
+      succeeded: (answer: unknown, seconds: number) => {
+        done.duration.unsafeUpdate(seconds, registry)
+        done.count(outcomeOf(answer)).unsafeUpdate(1, registry)
+      },
+      failed: (errorType: string, seconds: number) => {
+        failed(errorType).duration.unsafeUpdate(seconds, registry)
+        failed(errorType).count.unsafeUpdate(1, registry)
+      }
+    })
   }
 })
 
 const nothing = () => {}
 
-/** The recorder of a command; one that does nothing where metrics are not wanted. */
-export const recorder = (operation: Operation, enabled: boolean): Recorder =>
-  enabled
-    ? { operation, succeeded: recorderOf(operation).succeeded, failed: recorderOf(operation).failed }
-    : { operation, succeeded: nothing, failed: nothing }
+/** The recorder of a command; one that does nothing without a registry. */
+export const recorder = (operation: Operation, registry: Registry | undefined): Recorder =>
+  registry === undefined
+    ? { operation, succeeded: nothing, failed: nothing }
+    : { operation, ...recorderOf(operation).in(registry) }
 
 /** Counts how the commands of a batch end: one observation of its duration, and one update for each outcome. */
 export interface BatchRecorder {
@@ -132,9 +109,9 @@ export interface BatchRecorder {
 /** The operation of a batch, in the words of OpenTelemetry's conventions. */
 export const batchOf = (operation: Operation): `BATCH ${Operation}` => `BATCH ${operation}`
 
-/** The recorder of one batch; one that does nothing where metrics are not wanted. */
-export const batchRecorder = (operation: Operation, enabled: boolean): BatchRecorder => {
-  if (!enabled) return { succeeded: nothing, failed: nothing, ended: nothing }
+/** The recorder of one batch; one that does nothing without a registry. */
+export const batchRecorder = (operation: Operation, registry: Registry | undefined): BatchRecorder => {
+  if (registry === undefined) return { succeeded: nothing, failed: nothing, ended: nothing }
   const outcomes = new Map<string, number>()
   const errors = new Map<string, number>()
   const add = (counts: Map<string, number>, name: string) => counts.set(name, (counts.get(name) ?? 0) + 1)
@@ -144,9 +121,9 @@ export const batchRecorder = (operation: Operation, enabled: boolean): BatchReco
     succeeded: (answer) => add(outcomes, typeof answer === "string" ? answer : outcomeOf(answer)),
     failed: (errorType) => add(errors, errorType),
     ended: (seconds) => {
-      batchDuration(operation).unsafeUpdate(seconds, [])
-      for (const [outcome, count] of outcomes) counted(outcome.toLowerCase()).unsafeUpdate(count, [])
-      for (const [errorType, count] of errors) countedErrors(errorType).unsafeUpdate(count, [])
+      batchDuration(operation).unsafeUpdate(seconds, registry)
+      for (const [outcome, count] of outcomes) counted(outcome.toLowerCase()).unsafeUpdate(count, registry)
+      for (const [errorType, count] of errors) countedErrors(errorType).unsafeUpdate(count, registry)
     }
   }
 }
@@ -192,11 +169,7 @@ export const failovers = counter("ghostdb.client.failovers", "Commands that went
 
 /** The nodes in a state. */
 export const nodes = memoize((state) =>
-  Metric.fromMetricKey(
-    MetricKey.counter("ghostdb.client.nodes", { description: "Nodes of all clients, by state" }).pipe(
-      labelled({ "ghostdb.node.state": state })
-    )
-  )
+  upDownCounter("ghostdb.client.nodes", "Nodes of all clients, by state", { "ghostdb.node.state": state })
 )
 
 /** Bytes, by direction. */
@@ -219,28 +192,22 @@ export interface Attempts {
   readonly failedOver: () => void
 }
 
-const countedAttempts: Attempts = {
-  attempted: (node, count) => attempts(node).unsafeUpdate(count, []),
-  failed: (node, reason) => attemptFailures(node, reason).unsafeUpdate(1, []),
-  failedOver: () => failovers.unsafeUpdate(1, [])
-}
-
-/** The counters of attempts; they count nothing where metrics are not wanted. */
-export const attemptsOf = (enabled: boolean): Attempts =>
-  enabled ? countedAttempts : { attempted: nothing, failed: nothing, failedOver: nothing }
+/** The counters of attempts; they count nothing without a registry. */
+export const attemptsOf = (registry: Registry | undefined): Attempts =>
+  registry === undefined
+    ? { attempted: nothing, failed: nothing, failedOver: nothing }
+    : {
+        attempted: (node, count) => attempts(node).unsafeUpdate(count, registry),
+        failed: (node, reason) => attemptFailures(node, reason).unsafeUpdate(1, registry),
+        failedOver: () => failovers.unsafeUpdate(1, registry)
+      }
 
 /** There are so many more live and dead nodes than before. */
-export const nodesChanged = (live: number, dead: number): void => {
-  if (live !== 0) nodes("live").unsafeUpdate(live, [])
-  if (dead !== 0) nodes("dead").unsafeUpdate(dead, [])
+export const nodesChanged = (registry: Registry, live: number, dead: number): void => {
+  if (live !== 0) nodes("live").unsafeUpdate(live, registry)
+  if (dead !== 0) nodes("dead").unsafeUpdate(dead, registry)
 }
 /** Bytes were written to a socket. */
-export const wrote = (bytes: number): void => sent.unsafeUpdate(bytes, [])
+export const wrote = (registry: Registry, bytes: number): void => sent.unsafeUpdate(bytes, registry)
 /** Bytes were read from a socket. */
-export const read = (bytes: number): void => received.unsafeUpdate(bytes, [])
-
-// The tracer that Effect has when none is installed: its spans go nowhere.
-const defaultTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
-
-/** Whether spans of the fiber reach anyone. */
-export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.currentTracer !== defaultTracer
+export const read = (registry: Registry, bytes: number): void => received.unsafeUpdate(bytes, registry)

@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { failureOfSystemError } from "../http/SystemError.js"
 import { type JsonText, textOf, withheld } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
+import * as HttpError from "../model/HttpError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
 import * as InFlight from "./InFlight.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
@@ -60,7 +61,7 @@ const overHttpClient = (
     if (encoding === undefined && Number(length) > 0 && Number(length) <= settings.maxReplyBytes) return response.text
     return response.stream.pipe(
       // What fetch says of a reply that cannot have a body, such as a 204.
-      Stream.catchAll((error) => (error.reason === "EmptyBody" ? Stream.empty : Stream.fail(error))),
+      Stream.catchAll((error) => (HttpError.reasonOf(error) === "EmptyBody" ? Stream.empty : Stream.fail(error))),
       Stream.mapAccumEffect(0, (size, chunk) =>
         size + chunk.length > settings.maxReplyBytes
           ? Effect.fail(tooLarge)
@@ -94,7 +95,9 @@ const httpBody = (body: JsonText): HttpBody.HttpBody =>
   typeof body === "string" ? HttpBody.text(body, "application/json") : HttpBody.uint8Array(body, "application/json")
 
 /** Clients call it "Decode" when a connection breaks within a body. */
-const faultOf = (error: HttpClientError.HttpClientError): Fault =>
-  error.reason === "Transport" || error.reason === "Decode"
-    ? failureOfSystemError(error.cause)
-    : { reason: "BadReply", detail: error.reason }
+const faultOf = (error: HttpClientError.HttpClientError): Fault => {
+  const reason = HttpError.reasonOf(error)
+  return reason === "Transport" || reason === "Decode"
+    ? failureOfSystemError(HttpError.causeOf(error))
+    : { reason: "BadReply", detail: reason }
+}

@@ -5,14 +5,10 @@
 
 import * as Net from "node:net"
 import * as Tls from "node:tls"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import * as RuntimeFlags from "effect/RuntimeFlags"
 import { ConnectionPool, released } from "../http/ConnectionPool.js"
 import type { Failure } from "../http/Failure.js"
 import { type Payload, PendingRequest, type Requester } from "../http/RequestQueue.js"
@@ -20,7 +16,9 @@ import { type Body, type Reply, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
+import * as Registry from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
+import * as Caller from "./Caller.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
 /**
@@ -36,6 +34,7 @@ export const connect = Effect.fnUntraced(function* (
 ) {
   const clock = yield* Effect.clock
   const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+  const registry = yield* Registry.current
   const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
   const pools = new Map<string, ConnectionPool>()
   const timer = yield* makeTimer(pools, settings.attemptTimeout, now)
@@ -52,7 +51,7 @@ export const connect = Effect.fnUntraced(function* (
   const poolOf = (node: string): ConnectionPool => {
     let pool = pools.get(node)
     if (pool === undefined) {
-      pool = makePool(node, settings, secureContext, now, () => onDisconnect(node))
+      pool = makePool(node, settings, registry, secureContext, now, () => onDisconnect(node))
       pools.set(node, pool)
     }
     return pool
@@ -60,14 +59,11 @@ export const connect = Effect.fnUntraced(function* (
 
   const connections: Connections = {
     post: (node, command, body, deadline = Number.POSITIVE_INFINITY, { urgent = false } = {}) =>
-      Effect.withFiberRuntime<Reply, Fault>((fiber, { runtimeFlags }) => {
-        const caller = RuntimeFlags.interruptible(runtimeFlags) ? fiber : undefined
-        return Effect.async((resume) => {
-          if (closed) return resume(Exit.fail(released))
-          const pool = poolOf(node)
-          pool.send(new PendingRequest(pool.head(command), new Single(body, resume, caller), 0, deadline), urgent)
-          timer.start(deadline)
-        })
+      Caller.callback<Reply, Fault>((resume, caller) => {
+        if (closed) return resume(Exit.fail(released))
+        const pool = poolOf(node)
+        pool.send(new PendingRequest(pool.head(command), new Single(body, resume, caller), 0, deadline), urgent)
+        timer.start(deadline)
       }),
     postMany: (node, command, exchanges, deadline) =>
       Effect.sync(() => {
@@ -112,12 +108,11 @@ class Single implements Requester {
   constructor(
     private readonly body: Body,
     private readonly resume: Resume,
-    /** The fiber that waits, where an interruption ends the wait: a canceller for each would cost a third of a command. */
-    private readonly caller: Fiber.RuntimeFiber<unknown, unknown> | undefined
+    private readonly caller: Caller.Caller
   ) {}
 
   isWanted(): boolean {
-    return this.caller === undefined || Cause.isEmpty(this.caller.getFiberRef(FiberRef.interruptedCause))
+    return Caller.isWaiting(this.caller)
   }
 
   /** A body that is withheld or throws ends the command, and is not sent. */
@@ -207,6 +202,7 @@ const makeSecureContext = ({ ca, cert, key }: TlsOptions): Tls.SecureContext =>
 const makePool = (
   node: string,
   settings: TransportSettings,
+  registry: Registry.Registry,
   secureContext: Tls.SecureContext | undefined,
   now: () => number,
   onDisconnect: () => void
@@ -234,8 +230,8 @@ const makePool = (
       attemptTimeout: settings.attemptTimeout,
       now,
       onBytes: (read, written) => {
-        Telemetry.read(read)
-        Telemetry.wrote(written)
+        Telemetry.read(registry, read)
+        Telemetry.wrote(registry, written)
       },
       onDisconnect,
       pipelining: settings.pipelining

@@ -1,0 +1,16 @@
+/** What a fiber carries, for code that has the fiber at hand. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DefaultServices from "effect/DefaultServices"
+import type * as Fiber from "effect/Fiber"
+import * as Tracer from "effect/Tracer"
+
+// The tracer that Effect has when none is installed: its spans go nowhere.
+const defaultTracer = Context.get(DefaultServices.liveServices, Tracer.Tracer)
+
+/** Whether spans of the fiber reach anyone. */
+export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean => fiber.currentTracer !== defaultTracer
+
+/** The fiber's clock. */
+export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
+  Context.get(fiber.currentDefaultServices, Clock.Clock)

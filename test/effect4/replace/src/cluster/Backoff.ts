@@ -1,0 +1,43 @@
+/**
+ * The delays of a schedule, one after the other.
+ *
+ * Replaced, since a schedule of Effect 4 is a step function that gives durations.
+ */
+import type * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
+import * as Monotonic from "./Monotonic.js"
+
+/** The delays of a schedule, one after the other. */
+export interface Backoff<In> {
+  /**
+   * Waits for the schedule's next delay, but not beyond the deadline (milliseconds of the monotonic clock), and not by an
+   * interruption. False, at once, where the schedule has ended.
+   */
+  readonly next: (input: In, deadline: number) => Effect.Effect<boolean>
+}
+
+/**
+ * Runs a schedule from its start. `Schedule.toStepWithSleep` does the same by the wall clock, which may be set meanwhile, and
+ * sleeps as long as the schedule says.
+ */
+export const make = <In>(schedule: Schedule.Schedule<unknown, In>, clock: Clock.Clock): Backoff<In> => {
+  let step: ((now: number, input: In) => Pull.Pull<[unknown, Duration.Duration], never, unknown>) | undefined
+  return {
+    next: (input, deadline) =>
+      Effect.gen(function* () {
+        step ??= yield* Schedule.toStep(schedule)
+        const now = Monotonic.unsafeNow(clock)
+        return yield* Pull.matchEffect(step(now, input), {
+          onSuccess: ([, duration]) => {
+            const delay = Math.min(Duration.toMillis(duration), deadline - now)
+            return delay > 0 ? Effect.as(Effect.sleep(delay), true) : Effect.succeed(true)
+          },
+          onDone: () => Effect.succeed(false),
+          onFailure: Effect.failCause
+        })
+      })
+  }
+}
