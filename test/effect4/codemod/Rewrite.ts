@@ -36,7 +36,7 @@ interface Namespace {
 const isRewritten = (module: string) =>
   module !== "effect-ghostdb" &&
   !module.startsWith("effect-ghostdb/") &&
-  /^(effect|@effect\/(platform|platform-node|experimental|vitest))(\/|$)/.test(module)
+  /^(effect|@effect\/(platform|platform-node|experimental))(\/|$)/.test(module)
 
 /** What a table has under a name. */
 const of = <A>(table: Readonly<Record<string, A>>, name: string): A | undefined =>
@@ -139,14 +139,14 @@ class Rewriter implements Context {
     // The members of a module that is gone may have gone elsewhere: each use tells.
     if (target === undefined) return
     // A name of the file's own stays, but one that is the old module's follows the new one.
-    const name = local === nameOf(module) ? nameOf(target) : local
+    const name = local === nameOf(module) && !target.startsWith("fast-check") ? nameOf(target) : local
     if (!this.namespaces.has(target)) this.namespaces.set(target, { module: target, local: name, use: undefined })
   }
 
   /** The module of Effect 4 that has taken a module's place. */
   private moduleOf(module: string): string | undefined {
     const target = of(rules.modules, module) ?? module
-    return this.surface.exportsOf(target) === undefined ? undefined : target
+    return rules.unchecked.has(target) || this.surface.exportsOf(target) !== undefined ? target : undefined
   }
 
   /** A node with the comments before it. */
@@ -282,7 +282,7 @@ class Rewriter implements Context {
     const rule = of(of(rules.members, module) ?? {}, member) ?? member
     const [path, name] = rule.includes("#") ? rule.split("#") : [this.moduleOf(module), rule]
     const first = name?.split(".")[0] ?? ""
-    if (path === undefined || this.surface.exportsOf(path)?.has(first) !== true) {
+    if (path === undefined || (!rules.unchecked.has(path) && this.surface.exportsOf(path)?.has(first) !== true)) {
       return this.fail(node, `no rule for ${nameOf(module)}.${member}, which Effect 4 does not have`)
     }
     const left = this.namespace(path, isInType(node))
@@ -357,4 +357,20 @@ export const rewrite = (
   const rewriter = new Rewriter(file, code, surface)
   const text = rewriter.run()
   return { text, problems: rewriter.problems }
+}
+
+/** Rewrites a document: its programs as modules are, and its words. */
+export const document = (
+  file: string,
+  text: string,
+  surface: Surface
+): { readonly text: string; readonly problems: ReadonlyArray<Problem> } => {
+  const problems: Array<Problem> = []
+  const programs = text.replace(/^```ts\n(.*?)^```$/gms, (_, code: string, at: number) => {
+    const before = text.slice(0, at).split("\n").length
+    const rewritten = rewrite(file, code, surface)
+    problems.push(...rewritten.problems.map((problem) => ({ ...problem, line: problem.line + before })))
+    return `\`\`\`ts\n${rewritten.text}\`\`\``
+  })
+  return { text: rules.words(programs), problems }
 }

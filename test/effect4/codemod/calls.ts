@@ -71,6 +71,10 @@ const dual =
     return `(self) => ${rewritten("self", args, cx)}`
   }
 
+/** `Effect.withClock` and its like: a service of their own. */
+const provided = (tag: string): Rule =>
+  call("effect/Effect#provideService", (args, cx) => [...args.slice(0, -1), member(tag, cx), args.at(-1) ?? ""])
+
 const optionalWith: Rule = (node, cx) => {
   const schema = argumentsOf(node)[0]
   const defaultOf = optionOf(node, "default")
@@ -113,6 +117,33 @@ export const calls: Readonly<Record<string, Rule>> = {
     const id = node.expression.arguments.map(cx.text).join(", ")
     return `${member("effect/Context#Service", cx)}${generics(node, cx)}()(${id})`
   },
+  "effect/Cause#dieOption": (node, cx) =>
+    `${member("effect/Result#getSuccess", cx)}(${call("effect/Cause#findDefect")(node, cx)})`,
+  "effect/ConfigProvider#fromMap": call("effect/ConfigProvider#fromUnknown", ([map]) => [`Object.fromEntries(${map})`]),
+  "effect/Effect#filterOrDieMessage": call("effect/Effect#filterOrElse", (args, cx) => [
+    ...args.slice(0, -1),
+    `() => ${member("effect/Effect#die", cx)}(new Error(${args.at(-1)}))`
+  ]),
+  "effect/Effect#withClock": provided("effect/Clock#Clock"),
+  "effect/Effect#withConfigProvider": provided("effect/ConfigProvider#ConfigProvider"),
+  "effect/Effect#withRandom": provided("effect/Random#Random"),
+  "effect/Effect#zipLeft": call("effect/Effect#tap", (args) => [...args.slice(0, -1), `() => ${args.at(-1)}`]),
+  "effect/Fiber#poll": (node, cx) => {
+    const exit = `${argumentsOf(node).map(cx.text).join(", ")}.pollUnsafe()`
+    return `${member("effect/Effect#sync", cx)}(() => ${member("effect/Option#fromNullishOr", cx)}(${exit}))`
+  },
+  "effect/Layer#setClock": call("effect/Layer#succeed", (args, cx) => [member("effect/Clock#Clock", cx), ...args]),
+  "effect/Layer#setTracer": call("effect/Layer#succeed", (args, cx) => [member("effect/Tracer#Tracer", cx), ...args]),
+  "effect/Logger#remove": (_, cx) => `${member("effect/Logger#layer", cx)}([])`,
+  "effect/Logger#replace": call("effect/Logger#layer", ([, logger]) => [`[${logger}]`]),
+  "effect/Request#complete": call("~/../test/support/Requests#complete"),
+  "effect/Request#fail": call("~/../test/support/Requests#fail"),
+  "effect/Request#succeed": call("~/../test/support/Requests#succeed"),
+  "effect/RequestResolver#makeBatched": call("~/../test/support/Requests#makeBatched"),
+  "effect/Schema#parseJson": (node, cx) =>
+    argumentsOf(node).length === 0
+      ? member("effect/Schema#UnknownFromJsonString", cx)
+      : call("effect/Schema#fromJsonString")(node, cx),
   "effect/Effect#dieMessage": call("effect/Effect#die", ([message]) => [`new Error(${message})`]),
   "effect/Effect#disconnect": call("~/model/Lacking#disconnect"),
   "effect/Effect#gen": (node, cx) => {

@@ -1,5 +1,8 @@
 /** What has another name in Effect 4: modules, members, properties and words. Calls of another shape are in calls.ts. */
 
+/** Modules whose members are not looked at: they are those of another package. */
+export const unchecked: ReadonlySet<string> = new Set(["fast-check", "@effect/platform-node/Undici"])
+
 /** The barrels of Effect 3 from which files import namespaces. */
 export const barrels: ReadonlySet<string> = new Set([
   "effect",
@@ -9,7 +12,7 @@ export const barrels: ReadonlySet<string> = new Set([
 ])
 
 /** Whether a module of Effect 4 is imported from a barrel where the file did so before: not where it has none. */
-export const isBarrelled = (module: string): boolean => module.includes("/")
+export const isBarrelled = (module: string): boolean => /^@?effect\//.test(module)
 
 type Names = Readonly<Record<string, string>>
 
@@ -19,6 +22,7 @@ const moved = (from: string, to: string, names: ReadonlyArray<string>): Names =>
 /** Modules that have moved. */
 export const modules: Names = {
   "effect/Either": "effect/Result",
+  "effect/FastCheck": "fast-check",
   "effect/TestClock": "effect/testing/TestClock",
   "@effect/platform/Error": "effect/PlatformError",
   "@effect/platform-node/NodeContext": "@effect/platform-node/NodeServices",
@@ -54,7 +58,18 @@ export const members: Readonly<Record<string, Names>> = {
     failureOption: "findErrorOption",
     isDie: "hasDies"
   },
-  "effect/Config": { "Config.Wrap": "Wrap" },
+  "effect/Clock": { ClockTypeId: "ClockTypeId" },
+  "effect/Config": {
+    "Config.Wrap": "Wrap",
+    array: "Array",
+    boolean: "Boolean",
+    duration: "Duration",
+    integer: "Int",
+    literal: "Literal",
+    number: "Number",
+    redacted: "Redacted",
+    string: "String"
+  },
   "effect/ConfigError": { ConfigError: "effect/Config#ConfigError" },
   "effect/Context": { Tag: "Service", GenericTag: "Service", "Tag.Service": "Service.Shape" },
   "effect/DateTime": { unsafeMake: "makeUnsafe" },
@@ -77,6 +92,7 @@ export const members: Readonly<Record<string, Names>> = {
     async: "callback",
     makeLatch: "effect/Latch#make",
     orElse: "catch",
+    random: "effect/Random#Random",
     runtime: "context",
     tapErrorCause: "tapCause",
     unsafeMakeSemaphore: "effect/Semaphore#makeUnsafe",
@@ -101,8 +117,12 @@ export const members: Readonly<Record<string, Names>> = {
     encodeBase64: "effect/encoding/Base64#encode"
   },
   "effect/Equivalence": { string: "String" },
-  "effect/Exit": { isInterrupted: "hasInterrupts" },
+  "effect/Exit": { isInterrupted: "hasInterrupts", causeOption: "getCause" },
   "effect/Fiber": { RuntimeFiber: "Fiber" },
+  "effect/TestClock": { currentTimeMillis: "effect/Clock#currentTimeMillis" },
+  "@effect/platform-node/NodeHttpClient": { layer: "layerNodeHttp" },
+  "effect/Predicate": { isRecord: "isObject" },
+  "effect/Scope": { extend: "provide" },
   "effect/Layer": {
     scoped: "effect",
     scopedContext: "effectContext",
@@ -123,6 +143,9 @@ export const members: Readonly<Record<string, Names>> = {
     "Request.Success": "Success"
   },
   "effect/Schema": {
+    BigIntFromSelf: "BigInt",
+    DateFromSelf: "Date",
+    Object: "ObjectKeyword",
     "Schema.Type": "Schema.Type",
     "Schema.Encoded": "Codec.Encoded",
     decode: "decodeEffect",
@@ -147,6 +170,7 @@ export const values: Readonly<Record<string, string>> = {
 
 /** Members that are values in Effect 3 and calls in Effect 4, or of another name where they stand alone. */
 export const expressions: Names = {
+  "effect/TestContext#TestContext": "effect/testing/TestClock#layer()",
   "effect/Schema#Defect": "effect/Schema#Defect()",
   "effect/Schedule#stop": "effect/Schedule#recurs(0)",
   "effect/Stream#void": "effect/Stream#succeed(undefined)"

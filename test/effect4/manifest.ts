@@ -1,0 +1,45 @@
+/** The package.json of the second package. */
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { root } from "./paths.js"
+
+const main = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+
+/** The version that is installed here. */
+const installed = (name: string): string =>
+  JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8")).version
+
+/** The version of Effect that the sources are compiled against and tested with. */
+const effect = "4.1.0"
+
+/** What the build and the tests need. Those that do not know of Effect are the main line's. */
+export const dependencies: Readonly<Record<string, string>> = {
+  effect,
+  "@effect/platform-node": effect,
+  ...Object.fromEntries(
+    ["@types/node", "esbuild", "fast-check", "tsx", "typescript", "vitest"].map((name) => [name, installed(name)])
+  )
+}
+
+/** One major version above the main line's, which says that it is the same but for its Effect. */
+const [major = 0, ...rest] = String(main.version).split(".")
+
+/** The main line's package.json with the peers of Effect 4. */
+export const manifest = {
+  name: main.name,
+  version: [Number(major) + 1, ...rest].join("."),
+  description: main.description,
+  type: main.type,
+  license: main.license,
+  sideEffects: main.sideEffects,
+  engines: main.engines,
+  keywords: main.keywords,
+  publishConfig: main.publishConfig,
+  bin: main.bin,
+  exports: main.exports,
+  files: main.files,
+  scripts: { test: "vitest run" },
+  peerDependencies: { effect: `^${effect}`, "@effect/platform-node": `^${effect}` },
+  peerDependenciesMeta: { "@effect/platform-node": { optional: true } },
+  devDependencies: dependencies
+}
