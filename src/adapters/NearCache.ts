@@ -187,21 +187,22 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
     })
 
   const invalidations = yield* connect(options.invalidations, parent, drop, dropAll)
-  const written = (key: string, failed: boolean, livesFor: number) => {
+  const written: NearMany.Tier["written"] = (key, result, ttl) => {
     drop(key)
-    if (failed) entries.distrust(key, 2 * parent.shared.deadline)
-    else entries.willLive(key, livesFor)
+    if (result === undefined) entries.distrust(key, 2 * parent.shared.deadline)
+    // What was not stored leaves the entry that is there, and its time.
+    else if (result !== "NOT_STORED") entries.willLive(key, millisOf(ttl))
   }
   /** What was held before goes after the write, and so do gets that may have been answered before. */
-  const writing = <A, E>(key: string, write: Effect.Effect<A, E>, livesFor = Number.POSITIVE_INFINITY) =>
+  const writing = <A extends NearMany.Written, E>(key: string, write: Effect.Effect<A, E>, ttl?: Ttl) =>
     Effect.onExit(write, (exit) => {
-      written(key, Exit.isFailure(exit), livesFor)
+      written(key, Exit.isSuccess(exit) ? exit.value : undefined, ttl)
       return invalidations.keys([key])
     })
   const near = Decorator.make(db, parent.derive({ isNear: true }), {
     get: (key) => (NearMany.isNear(key) ? get(key) : db.get(key)),
-    put: (key, value, ttl) => writing(key, db.put(key, value, ttl), millisOf(ttl)),
-    add: (key, value, ttl) => writing(key, db.add(key, value, ttl)),
+    put: (key, value, ttl) => writing(key, db.put(key, value, ttl), ttl),
+    add: (key, value, ttl) => writing(key, db.add(key, value, ttl), ttl),
     delete: (key) => writing(key, db.delete(key)),
     flush: Effect.onExit(db.flush, () => {
       dropAll()
@@ -216,7 +217,7 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
       find,
       missed,
       hold,
-      written: (key, failed, ttl) => written(key, failed, ttl === undefined ? Number.POSITIVE_INFINITY : millisOf(ttl)),
+      written,
       tell: invalidations.keys
     })
   )

@@ -10,8 +10,12 @@ import * as Intent from "../cache/Intent.js"
 import type * as ManyKeys from "../cache/ManyKeys.js"
 import * as ReservedKeys from "../cache/ReservedKeys.js"
 import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
+import type { DeleteResult, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import type { Ttl } from "../model/Ttl.js"
+
+/** What a write of one key answers. */
+export type Written = StoreResult | DeleteResult
 
 /** What is held in this process, and what is done to it. */
 export interface Tier {
@@ -22,8 +26,8 @@ export interface Tier {
   /** So many more keys are asked of nodes. The number of all of them until now. */
   readonly missed: (count: number) => number
   readonly hold: (key: string, value: Option.Option<Json>, holdFor: number) => void
-  /** A write of a key has ended. */
-  readonly written: (key: string, failed: boolean, ttl: Ttl | undefined) => void
+  /** A write of a key has ended: with a result, or in a way that does not tell whether a node carries it out. */
+  readonly written: (key: string, result: Written | undefined, ttl: Ttl | undefined) => void
   /** Tells other processes of writes. */
   readonly tell: (keys: ReadonlyArray<string>) => Effect.Effect<void>
 }
@@ -87,7 +91,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
     })
 
   /** What was held before goes after the write, and so do gets that may have been answered before. */
-  const writing = <A>(
+  const writing = <A extends Written>(
     keys: ReadonlyArray<string>,
     ttls: ReadonlyArray<Ttl> | undefined,
     write: Effect.Effect<ReadonlyArray<ManyKeys.KeyResult<A>>>
@@ -96,21 +100,17 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
       const near = keys.filter((key) => typeof key === "string")
       for (const [index, key] of keys.entries()) {
         if (typeof key !== "string") continue
-        const failed = Exit.isFailure(exit) || exit.value[index]?._tag === "Left"
-        tier.written(key, failed, ttls?.[index])
+        const result = Exit.isSuccess(exit) ? exit.value[index] : undefined
+        tier.written(key, result?._tag === "Right" ? result.right : undefined, ttls?.[index])
       }
       return tier.tell(near)
     })
   const keysOf = (entries: ReadonlyArray<ManyKeys.Entry>) => entries.map(({ key }) => key)
+  const ttlsOf = (entries: ReadonlyArray<ManyKeys.Entry>) => entries.map(({ ttl }) => ttl)
   return {
     get,
-    put: (entries) =>
-      writing(
-        keysOf(entries),
-        entries.map(({ ttl }) => ttl),
-        far.put(entries)
-      ),
-    add: (entries) => writing(keysOf(entries), undefined, far.add(entries)),
+    put: (entries) => writing(keysOf(entries), ttlsOf(entries), far.put(entries)),
+    add: (entries) => writing(keysOf(entries), ttlsOf(entries), far.add(entries)),
     delete: (keys) => writing(keys, undefined, far.delete(keys))
   }
 }
