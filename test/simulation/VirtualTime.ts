@@ -128,7 +128,10 @@ export interface Host {
   readonly connect: (options: Net.TcpNetConnectOpts) => Net.Socket
   readonly nextTick: (run: () => void) => void
   readonly setImmediate: (run: () => void) => void
+  /** What `Math.random` gives. Of its own: Effect takes one for each object that it hashes, which a trace has more of. */
   readonly random: Random.Random
+  /** What random UUIDs are made of. */
+  readonly uuids: Random.Random
 }
 
 let host: Host | undefined
@@ -168,7 +171,7 @@ const install = (): void => {
   }
   globalThis.setTimeout = Object.assign(timeout, real.setTimeout) as typeof setTimeout
   const randomUUID = globalThis.crypto.randomUUID.bind(globalThis.crypto)
-  globalThis.crypto.randomUUID = () => (host === undefined ? randomUUID() : uuid(host.random))
+  globalThis.crypto.randomUUID = () => (host === undefined ? randomUUID() : uuid(host.uuids))
   Math.random = () => (host === undefined ? real.random() : host.random.next())
   syncBuiltinESMExports()
 }

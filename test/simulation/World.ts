@@ -256,6 +256,8 @@ class Member {
 const describe = ({ dead, leader, live }: Topology): string =>
   `sees ${live.map(({ node }) => node).join(" ")}${dead.map(({ failure, node }) => ` -${node} ${failure.reason}`).join("")}${Option.match(leader, { onNone: () => "", onSome: (node) => ` led by ${node}` })}`
 
+type RaftFault = Extract<Fault, { readonly _tag: "stepDown" | "raft partition" | "raft cut" | "raft lag" }>
+
 class World {
   readonly time = new VirtualTime()
   readonly lines: Array<string> = []
@@ -346,7 +348,8 @@ class World {
       connect: (options: Parameters<Network["connect"]>[1]) => this.network.connect(process(), options) as never,
       nextTick: (run: () => void) => this.time.nextTick(run),
       setImmediate: (run: () => void) => void process().after(0, phase.check, run),
-      random: this.random
+      random: Random.make(this.scenario.seed, "Math.random"),
+      uuids: Random.make(this.scenario.seed, "UUIDs")
     }
   }
 
@@ -531,35 +534,35 @@ class World {
     }
   }
 
-  private startOnRaft(
-    fault: Extract<Fault, { readonly _tag: "stepDown" | "raft partition" | "raft cut" | "raft lag" }>
-  ): (() => void) | undefined {
-    const { raftGroup } = this
-    const change = (effect: Effect.Effect<void>) => {
-      Runtime.runSync(this.runtime, effect)
-      this.observeLeader()
-    }
-    if (fault._tag === "stepDown") {
-      change(raftGroup.stepDown)
-      return undefined
-    }
-    const raftAddresses = (nodes: ReadonlyArray<string>) =>
-      nodes.flatMap((node) => this.nodes.get(node)?.cache.raftAddress ?? [])
-    change(
-      fault._tag === "raft partition"
-        ? raftGroup.partition(raftAddresses(fault.members))
-        : fault._tag === "raft cut"
-          ? this.raftCut(raftAddresses([fault.from])[0], raftAddresses([fault.to])[0])
-          : Effect.forEach(
-              raftAddresses([fault.member]),
-              (member) => raftGroup.lag(member, Duration.millis(fault.delay)),
-              {
-                discard: true
-              }
-            )
-    )
+  private startOnRaft(fault: RaftFault): (() => void) | undefined {
+    Runtime.runSync(this.runtime, this.raftChange(fault))
+    this.observeLeader()
+    if (fault._tag === "stepDown") return undefined
     this.raftFaults++
     return () => this.endRaftFault()
+  }
+
+  private raftChange(fault: RaftFault): Effect.Effect<void> {
+    const { raftGroup } = this
+    // A node that has been replaced by another is no member any more.
+    const addressOf = (node: string) => this.nodes.get(node)?.cache.raftAddress
+    const addresses = (nodes: ReadonlyArray<string>) => nodes.flatMap((node) => addressOf(node) ?? [])
+    switch (fault._tag) {
+      case "stepDown":
+        return raftGroup.stepDown
+      case "raft partition":
+        return raftGroup.partition(addresses(fault.members))
+      case "raft cut": {
+        const [from, to] = [addressOf(fault.from), addressOf(fault.to)]
+        return from === undefined || to === undefined ? Effect.void : raftGroup.cut(from, to)
+      }
+      case "raft lag":
+        return Effect.forEach(
+          addresses([fault.member]),
+          (member) => raftGroup.lag(member, Duration.millis(fault.delay)),
+          { discard: true }
+        )
+    }
   }
 
   /** The other members of the raft group hear nothing of a node that is frozen. */
@@ -577,11 +580,6 @@ class World {
     if (this.raftFaults > 0) return
     Runtime.runSync(this.runtime, this.raftGroup.heal())
     this.observeLeader()
-  }
-
-  /** A node that has been replaced by another is no member any more. */
-  private raftCut(from: string | undefined, to: string | undefined): Effect.Effect<void> {
-    return from === undefined || to === undefined ? Effect.void : this.raftGroup.cut(from, to)
   }
 
   /** Each client reads the nodes file a little later than the one before. */

@@ -152,7 +152,8 @@ class Scale {
       },
       nextTick: (run: () => void) => this.time.nextTick(run),
       setImmediate: (run: () => void) => void this.current?.after(0, phase.check, run),
-      random: this.random
+      random: Random.make(1, "Math.random"),
+      uuids: Random.make(1, "UUIDs")
     }
     within(host, () => this.time.runUntil(until))
   }

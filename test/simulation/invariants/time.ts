@@ -23,15 +23,19 @@ import {
 const isOneCommand = ({ operation: { command } }: Entry): boolean =>
   !["getOrElse", "expireTags", "clear"].includes(command._tag)
 
-/** A write of a key whose value is being stored waits for that first, which has a deadline of its own. */
-const waitsForAStore = ({ operation: { command } }: Entry): boolean =>
-  "key" in command && command.key.startsWith("store-")
+/**
+ * A write of a key whose value is being stored waits for that first, which has a deadline of its own. A get through a near
+ * cache that waits for another's asks by itself where that one is given up, with a deadline of its own as well.
+ */
+const waitsForAnother = (history: History, { operation: { client, command } }: Entry): boolean =>
+  "key" in command &&
+  (command.key.startsWith("store-") || (command._tag === "get" && planOf(history, client).nearCache !== undefined))
 
 export const everyCommandEndsByItsDeadline: Invariant = (history) =>
   history.entries.filter(isOneCommand).flatMap((entry) => {
     const { client } = entry.operation
     if (entry.ended === undefined) return isKilled(history, client) ? [] : [line(entry)]
-    const deadline = planOf(history, client).deadline * (waitsForAStore(entry) ? 2 : 1)
+    const deadline = planOf(history, client).deadline * (waitsForAnother(history, entry) ? 2 : 1)
     return isLate(history, client, entry.began, entry.ended, deadline) ? [`deadline ${deadline}: ${line(entry)}`] : []
   })
 
@@ -198,6 +202,7 @@ export const allFailOverFromADeadNodeAtOnce: Invariant = (history) => {
     if (found === undefined || isKilled(history, client)) return []
     const until = found.time + failsOverIn
     const others = history.scenario.nodes.filter((other) => other.address !== node)
+    if (found.topology.live.length === 0) return []
     if (stalledIn(history, client, time, until) || !hasFiles(history, client, time, until)) return []
     if (others.some(({ address }) => isTroubled(all, client, address, time - memory, until))) return []
     return swallowedBy(history, swallowed)

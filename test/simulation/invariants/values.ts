@@ -7,6 +7,7 @@ import {
   type Invariant,
   isAnyTroubled,
   isReplicated,
+  isSlowed,
   keyOf,
   line,
   ownerByFile,
@@ -72,14 +73,32 @@ const isOneLeadership = (history: History, read: Entry, last: Entry): boolean =>
     seen.length === 1 &&
     seen[0]?.node !== undefined &&
     planOf(history, read.operation.client).readFrom !== "any" &&
+    // A leader that does not answer a search in time is none, and followers are read.
+    !history.scenario.nodes.some(({ address }) => isSlowed(history, address, from, until)) &&
     !isAnyTroubled(history, troubles(history.scenario), read.operation.client, from, until)
   )
 }
 
-/** The last acknowledged write that a read has to know of: a near cache may be as old as its `ttl` for those of others. */
+/** How old what a near cache gives may be: its `ttl`, and the time of the commands on many keys that a read waits for. */
+const nearAge = (history: History, read: Entry): number => {
+  const { client } = read.operation
+  const { nearCache } = planOf(history, client)
+  if (nearCache === undefined) return 0
+  const waits = history.entries.filter(
+    (other) =>
+      other.isPart &&
+      other.operation.client === client &&
+      keyOf(other) === keyOf(read) &&
+      other.began <= read.began &&
+      (other.ended ?? Number.POSITIVE_INFINITY) >= read.began - nearCache.ttl
+  )
+  return nearCache.ttl + Math.max(0, ...waits.map(({ began }) => read.began - began))
+}
+
+/** The last acknowledged write that a read has to know of: a near cache may be older for those of others. */
 const lastWriteBefore = (history: History, writes: ReadonlyArray<Entry>, read: Entry): Entry | undefined => {
   const { client } = read.operation
-  const near = planOf(history, client).nearCache?.ttl ?? 0
+  const near = nearAge(history, read)
   return writes
     .filter((write) => {
       const seenBy = read.began - (write.operation.client === client ? 0 : near)
@@ -123,6 +142,7 @@ const isLedThroughout = (history: History, client: string, from: number, until: 
   const first = history.leaders.findLastIndex(({ time }) => time <= from)
   return (
     first >= 0 &&
+    !history.scenario.nodes.some(({ address }) => isSlowed(history, address, from, until)) &&
     history.leaders.slice(first).every(({ node, time }) => time > until || node !== undefined) &&
     !isAnyTroubled(history, troubles(history.scenario), client, from, until)
   )
@@ -142,9 +162,9 @@ export const aReadIsOldByALeaseAtMost: Invariant = (history) => {
   }
   return history.entries.flatMap((read) => {
     const [key, value] = [keyOf(read), found(read)]
-    const { leaderLease, nearCache, readFrom } = planOf(history, read.operation.client)
+    const { leaderLease, readFrom } = planOf(history, read.operation.client)
     if (key === undefined || value === undefined || key.startsWith("store-") || readFrom === "any") return []
-    const age = leaderLease + (nearCache?.ttl ?? 0) + (readFrom === "leader" ? 0 : searchTakes)
+    const age = leaderLease + nearAge(history, read) + (readFrom === "leader" ? 0 : searchTakes)
     const ended = read.ended ?? read.began
     if (readFrom === "leaderPreferred" && !isLedThroughout(history, read.operation.client, read.began - age, ended)) {
       return []
@@ -210,25 +230,27 @@ export const addStoresAtMostOncePerAcknowledgment: Invariant = (history) => {
 const keyedCommands: ReadonlySet<string> = new Set(["get", "put", "add", "delete"])
 
 /**
- * What a node carries out for a command is an attempt that its span tells of: nothing is repeated without a word. Left out
- * are the keys of commands on many, whose span is one, and deletes on a node that does not own the key: those clear away
- * what a stand-in was given.
+ * What a node carries out for a command is an attempt that its span tells of: nothing is repeated without a word. Left out is
+ * what a client does by a command on many keys as well, whose span is one for all of them, and deletes on a node that does
+ * not own the key: those clear away what a stand-in was given.
  */
 export const nothingIsSentWithoutAnAttempt: Invariant = (history) => {
-  const ofMany = new Set(history.entries.filter(({ isPart }) => isPart).map(keyOf))
   const traced = history.scenario.clients.filter((plan) => plan.traced).map(({ name }) => name)
   const isMoved = history.scenario.faults.some(({ _tag }) => _tag === "nodes file")
-  const isCounted = ({ command, key, node }: Execution) =>
-    key !== undefined &&
-    keyedCommands.has(command) &&
-    !ofMany.has(key) &&
-    (command !== "delete" || isReplicated(history) || (!isMoved && ownerByFile(history, key) === node))
+  const isOwners = ({ command, node }: Execution, key: string) =>
+    command !== "delete" || isReplicated(history) || (!isMoved && ownerByFile(history, key) === node)
   return traced.flatMap((client) => {
+    const ofMany = new Set(
+      history.entries
+        .filter(({ isPart, operation }) => isPart && operation.client === client)
+        .map((entry) => attemptOf(entry.operation.command._tag, keyOf(entry) ?? ""))
+    )
     const sent = new Map<string, number>()
     for (const done of history.executions) {
-      if (done.process !== client || done.key === undefined || !isCounted(done)) continue
-      const attempt = attemptOf(done.command, done.key)
-      sent.set(attempt, (sent.get(attempt) ?? 0) + 1)
+      const { command, key } = done
+      if (done.process !== client || key === undefined || !keyedCommands.has(command) || !isOwners(done, key)) continue
+      const attempt = attemptOf(command, key)
+      if (!ofMany.has(attempt)) sent.set(attempt, (sent.get(attempt) ?? 0) + 1)
     }
     return [...sent].flatMap(([attempt, times]) => {
       const told = history.attempts.get(client)?.get(attempt) ?? 0
