@@ -55,7 +55,7 @@ describe.concurrent("each key has its own result", () => {
     it.scopedLive(`${name}: in the order of the keys, each once, the bad ones among them`, () =>
       Effect.gen(function* () {
         const lone = "\ud800"
-        const keys = keysOf(500)
+        const keys = keysOf(200)
         const refused = Either.left(new KeyError({ key: lone, reason: "NotWellFormed" }))
 
         expect(yield* GhostDB.getMany([])).toEqual(new Map())
@@ -177,7 +177,7 @@ describe.concurrent("under failures", () => {
     Effect.gen(function* () {
       const frozen = yield* HostileServer.make()
       const sound = yield* HostileServer.make()
-      const keys = keysOf(2000)
+      const keys = keysOf(600)
       yield* Effect.gen(function* () {
         yield* GhostDB.putMany(valuesOf(keys))
         yield* frozen.behave("accepts and never answers", "badly")
@@ -194,7 +194,7 @@ describe.concurrent("under failures", () => {
   it.scopedLive("bad replies to a few keys do not cost a node that answers the others", () =>
     Effect.gen(function* () {
       const node = yield* HostileServer.make()
-      const keys = keysOf(1000)
+      const keys = keysOf(400)
       const isBad = (key: string) => key.endsWith("50")
       yield* Effect.gen(function* () {
         yield* GhostDB.putMany(valuesOf(keys))
@@ -226,7 +226,7 @@ describe.concurrent("under failures", () => {
   it.effect("no live node: every key says so, and the dead are probed once", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster
-      const keys = keysOf(5000)
+      const keys = keysOf(2000)
       yield* GhostDB.putMany(valuesOf(keysOf(100)))
       yield* Effect.forEach(cluster.nodes, cluster.stop)
       const results = yield* GhostDB.getMany(keys)
@@ -263,7 +263,7 @@ describe.concurrent("under failures", () => {
   it.effect("a raft leader that is deposed: the writes go to the next one", () =>
     Effect.gen(function* () {
       const cluster = yield* TestCluster
-      const keys = keysOf(500)
+      const keys = keysOf(100)
       yield* GhostDB.putMany(valuesOf(keys.slice(0, 10)))
       yield* cluster.stepDown
       const fiber = yield* Effect.fork(GhostDB.putMany(valuesOf(keys)))
