@@ -1,6 +1,6 @@
 /**
  * Cache-aside: one run for many callers, a stale value while it is refreshed, an absence that is remembered, one
- * process at a time, and an outage that costs nothing but speed.
+ * process at a time, tags, and an outage that costs nothing but speed.
  */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { Console, Duration, Effect, Schema } from "effect"
@@ -29,6 +29,17 @@ const quote = (symbol: string) =>
     lock: { lease: "5 seconds" }
   })
 
+/** Refreshed before it expires, so that no caller waits; ended by its tag, for all processes. */
+const rates = GhostDB.forSchema(Schema.Number, {
+  prefix: "rate:",
+  ttl: "1 minute",
+  expiry: "exact",
+  refreshAhead: true,
+  tags: ["rates"]
+})
+let published = 0
+const publish = Effect.sync(() => ++published)
+
 const program = Effect.gen(function* () {
   yield* Effect.all(
     Array.from({ length: 1000 }, () => quote("AMZN")),
@@ -45,6 +56,11 @@ const program = Effect.gen(function* () {
   const before = fetches
   for (let i = 0; i < 3; i++) yield* Effect.flip(quote("NOTHING"))
   yield* Console.log(`asked 3 times for what is not listed, ${fetches - before} fetch`)
+
+  yield* rates.getOrElse("EUR", publish)
+  yield* rates.getOrElse("EUR", publish)
+  yield* GhostDB.expireTags(["rates"])
+  yield* Console.log(`the rate before and after its tag has expired: 1 and ${yield* rates.getOrElse("EUR", publish)}`)
 
   const cluster = yield* TestCluster
   yield* Effect.forEach(cluster.nodes, cluster.stop)
