@@ -75,8 +75,8 @@ export const bugs: ReadonlyArray<Bug> = [
       },
       {
         file: "src/client/Failover.ts",
-        find: "  ).pipe(\n    Effect.tapBoth({",
-        put: "  ).pipe(\n    Effect.timeoutFail({\n      duration: Math.max(command.deadline - now(env), 0),\n      onTimeout: () => new NoMoreServers({ failures: [] })\n    }),\n    Effect.tapBoth({"
+        find: "  ).pipe(\n    Effect.tap((answer)",
+        put: "  ).pipe(\n    Effect.timeoutFail({\n      duration: Math.max(command.deadline - now(env), 0),\n      onTimeout: () => new NoMoreServers({ failures: [] })\n    }),\n    Effect.tap((answer)"
       }
     ]
   },
