@@ -25,7 +25,8 @@ for (const [name, transport] of Object.entries(transports)) {
       Effect.gen(function* () {
         // One after the other, so many nodes would take a minute.
         const nodes = yield* silentCluster(75)
-        const layer = Layer.provide(Client.layer({ nodes, attemptTimeout: "400 millis", ...options }), transport)
+        const settings = { nodes, attemptTimeout: "400 millis", metrics: false, ...options } as const
+        const layer = Layer.provide(Client.layer(settings), transport)
         const ended = yield* Effect.uninterruptible(Effect.exit(command)).pipe(
           Effect.provide(layer),
           Effect.disconnect,
