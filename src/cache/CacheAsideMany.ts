@@ -41,7 +41,7 @@ export const getOrElseMany = <A, E, R, F>(
 ): Effect.Effect<ReadonlyMap<string, A>, E | F | CacheAside.LookupError, R> =>
   Effect.withFiberRuntime((fiber) => {
     const { db, keys } = lookup
-    if (keys.length === 0) return Effect.succeed(new Map())
+    if (keys.length === 0) return Effect.succeed(new Map<string, A>())
     const clock = FiberServices.clockOf(fiber)
     const answers = new Batch(lookup, PerClient.of(db), clock).answers
     return PerClient.of(db).shared.isTraced(fiber)

@@ -176,7 +176,7 @@ for (const [name, layer] of [
         Effect.gen(function* () {
           const positive = GhostDB.forSchema(Schema.Positive, { prefix: "positive:" })
           const exit = yield* Effect.exit(positive.getOrElse("a", Effect.succeed(-1)))
-          expect(Exit.isFailure(exit) && Cause.isDieType(exit.cause) && String(exit.cause.defect)).toMatch(/positive/)
+          expect(Exit.isFailure(exit) && String(Cause.squash(exit.cause))).toMatch(/positive|greater than 0/)
         })
       )
     })
@@ -202,7 +202,7 @@ describe("cache-aside: interruption", () => {
         const [first, ...others] = yield* Effect.all(Array.from({ length: 100 }, () => Effect.fork(caller)))
         yield* Effect.yieldNow()
         yield* Fiber.interrupt(first!)
-        expect(new Set(yield* Fiber.join(Fiber.all(others)))).toEqual(new Set([7]))
+        expect(new Set(yield* Effect.forEach(others, (fiber) => Fiber.join(fiber)))).toEqual(new Set([7]))
         expect((yield* node.commandCounts).get - before.get).toBeLessThanOrEqual(3)
         const lone = yield* Effect.fork(caller)
         yield* Effect.yieldNow()

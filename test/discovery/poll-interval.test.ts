@@ -61,7 +61,7 @@ describe("pollInterval", () => {
         Effect.exit
       )
       assert.match(
-        String(Option.getOrUndefined(Option.flatMap(Exit.causeOption(exit), Cause.dieOption))),
+        String(Option.getOrUndefined(Option.flatMap(Exit.causeOption(exit), (cause) => Cause.dieOption(cause)))),
         /pollInterval must be a Duration or its text, .* longer than 0/
       )
     })

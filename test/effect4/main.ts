@@ -8,7 +8,8 @@ import { dirname, join } from "node:path"
 import process from "node:process"
 import { document, type Problem, rewrite } from "./codemod/Rewrite.js"
 import * as Surface from "./codemod/Surface.js"
-import { dependencies, manifest } from "./manifest.js"
+import { excluded } from "./excluded.js"
+import { dependencies, mainVersion, manifest } from "./manifest.js"
 import { replacing, root, target } from "./paths.js"
 
 const run = (command: string, ...args: ReadonlyArray<string>) => {
@@ -36,8 +37,7 @@ const files = ["src", "test", "examples"].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name).slice(root.length))
-    // The command is bundled with an Effect of its own; the programs that measure it are the main line's.
-    .filter((file) => !/^(src\/cli|test\/(effect4|cli|ui|bench|real|package))\//.test(file))
+    .filter((file) => !Object.keys(excluded).some((start) => file.startsWith(start)))
 )
 
 /** Writes what comes of a file of the project. */
@@ -67,9 +67,16 @@ install()
 const surface = Surface.make(target)
 const problems = files.flatMap((file) => translate(file, surface))
 cpSync(replacing, target, { recursive: true })
+const packages = readFileSync(new URL("./readme/packages.md", import.meta.url), "utf8")
 for (const file of ["README.md", "CHANGELOG.md"]) {
   const translated = document(file, readFileSync(join(root, file), "utf8"), surface)
-  write(file, translated.text)
+  write(
+    file,
+    translated.text
+      .replace("effect@3 @effect/platform@0 @effect/platform-node@0", "effect@4 @effect/platform-node@4")
+      .replace(/^## Packages\n.*?(?=^## )/ms, () => `${packages}\n`)
+      .replaceAll(`## ${mainVersion} `, `## ${manifest.version} `)
+  )
   problems.push(...translated.problems)
 }
 for (const file of ["LICENSE", "tsconfig.build.json"]) cpSync(join(root, file), join(target, file))
@@ -87,10 +94,13 @@ const aliases = Object.entries(vitest).map(
 )
 write(
   "vitest.config.ts",
-  readFileSync(join(root, "vitest.config.ts"), "utf8").replace(
-    "resolve: { alias }",
-    `resolve: { alias: [...alias, ${aliases.join(", ")}] }`
-  )
+  readFileSync(join(root, "vitest.config.ts"), "utf8")
+    .replace("resolve: { alias }", `resolve: { alias: [...alias, ${aliases.join(", ")}] }`)
+    .replace(`"./test/globalSetup.ts"`, `path("./test/globalSetup.ts")`)
+    // The tests' own `it` is not changed by `layer`: there is nothing to restore.
+    .replace('setupFiles: ["./test/setup.ts"],', "")
+    // The tests are compiled against types that are those of Effect 3 here and there; the sources are checked by the build.
+    .replace("typecheck: { enabled: true", "typecheck: { enabled: false")
 )
 for (const { file, line, message } of problems) console.error(`${file}:${line}: ${message}`)
 if (problems.length > 0) process.exitCode = 1

@@ -21,8 +21,11 @@ export const dependencies: Readonly<Record<string, string>> = {
   )
 }
 
+/** The main line's version. */
+export const mainVersion: string = main.version
+
 /** One major version above the main line's, which says that it is the same but for its Effect. */
-const [major = 0, ...rest] = String(main.version).split(".")
+const [major = 0, ...rest] = mainVersion.split(".")
 
 /** The main line's package.json with the peers of Effect 4. */
 export const manifest = {

@@ -720,7 +720,7 @@ describe("release and close", () => {
       const fibers = yield* Effect.all([Effect.fork(post), Effect.fork(post), Effect.fork(post)])
       yield* Effect.yieldNow()
       yield* connections.release(server.address)
-      expect(yield* Fiber.join(Fiber.all(fibers))).toEqual(["Reset", "Reset", "Reset"])
+      expect(yield* Effect.forEach(fibers, (fiber) => Fiber.join(fiber))).toEqual(["Reset", "Reset", "Reset"])
     })
   )
 

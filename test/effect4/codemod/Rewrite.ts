@@ -166,6 +166,16 @@ class Rewriter implements Context {
   }
 
   private rewritten(node: ts.Node): string | undefined {
+    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
+      const method = of(rules.methods, node.expression.name.text)
+      if (method !== undefined) {
+        const args = [
+          node.expression.expression,
+          ...node.arguments.filter((argument) => !this.isDropped(argument))
+        ].map(this.text)
+        return `${this.name(method, false)}(${args.join(", ")})`
+      }
+    }
     if (ts.isCallExpression(node) || ts.isNewExpression(node) || ts.isTypeReferenceNode(node)) {
       const callee = ts.isTypeReferenceNode(node) ? node.typeName : node.expression
       const dropped = ts.isTypeReferenceNode(node) ? undefined : this.withoutDropped(node)
@@ -177,13 +187,6 @@ class Rewriter implements Context {
       const inner = ts.isCallExpression(callee) ? this.targetOf(callee.expression) : undefined
       const curried = inner && of(calls, `${inner.module}#${inner.member}()`)
       if (curried !== undefined) return curried(node, this)
-    }
-    if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
-      const method = of(rules.methods, node.expression.name.text)
-      if (method !== undefined) {
-        const args = [node.expression.expression, ...node.arguments].map(this.text)
-        return `${this.name(method, false)}(${args.join(", ")})`
-      }
     }
     if (ts.isPropertyAccessExpression(node) || ts.isQualifiedName(node)) return this.access(node)
     if (ts.isStringLiteral(node)) {
@@ -203,17 +206,18 @@ class Rewriter implements Context {
     return undefined
   }
 
+  private isDropped(argument: ts.Expression): boolean {
+    const target = this.targetOf(argument)
+    return target !== undefined && rules.dropped.has(`${target.module}#${target.member}`)
+  }
+
   /** A call of whose arguments there is one that Effect 4 does not take. */
   private withoutDropped(node: ts.CallExpression | ts.NewExpression): string | undefined {
-    const isDropped = (argument: ts.Expression) => {
-      const target = this.targetOf(argument)
-      return target !== undefined && rules.dropped.has(`${target.module}#${target.member}`)
-    }
     const all = node.arguments ?? ts.factory.createNodeArray<ts.Expression>()
-    if (!all.some(isDropped)) return undefined
+    if (!all.some((argument) => this.isDropped(argument))) return undefined
     const generics =
       node.typeArguments === undefined ? "" : `<${node.typeArguments.map((type) => this.text(type)).join(", ")}>`
-    const rest = all.filter((argument) => !isDropped(argument)).map((argument) => this.text(argument))
+    const rest = all.filter((argument) => !this.isDropped(argument)).map((argument) => this.text(argument))
     return `${ts.isNewExpression(node) ? "new " : ""}${this.text(node.expression)}${generics}(${rest.join(", ")})`
   }
 

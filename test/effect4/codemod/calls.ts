@@ -124,6 +124,7 @@ export const calls: Readonly<Record<string, Rule>> = {
     ...args.slice(0, -1),
     `() => ${member("effect/Effect#die", cx)}(new Error(${args.at(-1)}))`
   ]),
+  "effect/Effect#withRequestCaching": () => "(self) => self",
   "effect/Effect#withClock": provided("effect/Clock#Clock"),
   "effect/Effect#withConfigProvider": provided("effect/ConfigProvider#ConfigProvider"),
   "effect/Effect#withRandom": provided("effect/Random#Random"),
@@ -220,6 +221,18 @@ export const calls: Readonly<Record<string, Rule>> = {
     // An absent member is not undefined in Effect 4, as it is with this option.
     args.filter((arg) => arg !== "{ exact: true }")
   ),
+  "effect/Schema#transform": (node, cx) => {
+    const [from, to] = argumentsOf(node)
+    const [decode, encode] = [optionOf(node, "decode"), optionOf(node, "encode")]
+    if (from === undefined || to === undefined || decode === undefined || encode === undefined) {
+      return cx.fail(node, "options that cannot be read")
+    }
+    const G = cx.namespace("effect/SchemaGetter")
+    const both = `{ decode: ${G}.transform(${cx.text(decode)}), encode: ${G}.transform(${cx.text(encode)}) }`
+    return `${cx.text(from)}.pipe(${member("effect/Schema#decodeTo", cx)}(${cx.text(to)}, ${both}))`
+  },
+  "effect/TestClock#sleeps": (_, cx) =>
+    `${member("effect/Effect#sync", cx)}(() => ${member("effect/Chunk#empty", cx)}())`,
   "effect/Stream#catchAllCause": call("~/model/Lacking#catchFailure"),
   "effect/Stream#fromPubSub": (node, cx) =>
     optionOf(node, "scoped") === undefined

@@ -85,6 +85,7 @@ export const members: Readonly<Record<string, Names>> = {
     Latch: "effect/Latch#Latch",
     catchAll: "catch",
     catchAllCause: "catchCause",
+    catchAllDefect: "catchDefect",
     clock: "effect/Clock#Clock",
     either: "result",
     fork: "forkChild",
@@ -170,6 +171,8 @@ export const values: Readonly<Record<string, string>> = {
 
 /** Members that are values in Effect 3 and calls in Effect 4, or of another name where they stand alone. */
 export const expressions: Names = {
+  "effect/Schema#NonNegative": "effect/Schema#Number.check(Schema.isGreaterThanOrEqualTo(0))",
+  "effect/Schema#Positive": "effect/Schema#Number.check(Schema.isGreaterThan(0))",
   "effect/TestContext#TestContext": "effect/testing/TestClock#layer()",
   "effect/Schema#Defect": "effect/Schema#Defect()",
   "effect/Schedule#stop": "effect/Schedule#recurs(0)",
@@ -184,7 +187,6 @@ export const properties: Names = {
   unsafeClose: "closeUnsafe",
   unsafeCurrentTimeMillis: "currentTimeMillisUnsafe",
   unsafeCurrentTimeNanos: "currentTimeNanosUnsafe",
-  unsafeInterruptAsFork: "interruptUnsafe",
   unsafeOpen: "openUnsafe",
   unsafeUpdate: "updateUnsafe"
 }
@@ -193,7 +195,10 @@ export const properties: Names = {
 export const options: ReadonlySet<string> = new Set(["captureStackTrace"])
 
 /** Methods that are functions of a module. */
-export const methods: Names = { unsafeOffer: "effect/Queue#offerUnsafe" }
+export const methods: Names = {
+  unsafeInterruptAsFork: "~/model/Lacking#interruptLater",
+  unsafeOffer: "effect/Queue#offerUnsafe"
+}
 
 /** Texts that name errors and other tags. */
 export const texts: Names = { ParseError: "SchemaError" }

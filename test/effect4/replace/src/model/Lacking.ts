@@ -14,9 +14,16 @@ export const disconnect = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect
     )
   )
 
+/**
+ * Interrupts a fiber, if there is one, once what runs now is done. Effect 4 does it at once, so that those who observe the
+ * fiber would hear of its end before the next line runs.
+ */
+export const interruptLater = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void =>
+  queueMicrotask(() => fiber?.interruptUnsafe())
+
 /** Interrupts a fiber without waiting for its end. */
 export const interruptFork = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> =>
-  Effect.sync(() => fiber.interruptUnsafe())
+  Effect.sync(() => interruptLater(fiber))
 
 /** A result as an exit. */
 export const exitOf = <A, E>(result: Result.Result<A, E>): Exit.Exit<A, E> =>

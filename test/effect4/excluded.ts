@@ -1,0 +1,41 @@
+/** Files that the second package does not have, each with the reason. */
+export const excluded: Readonly<Record<string, string>> = {
+  "src/cli/": "the command is bundled with an Effect of its own: both packages have the same bundle",
+  "test/effect4/": "this program",
+  "test/cli/": "the command is the main line's",
+  "test/ui/": "the command is the main line's",
+  "test/bench/": "compares the main line with other clients",
+  "test/real/": "runs the main line on real servers",
+  "test/package/": "packs the main line",
+  "test/setup.ts": "restores what layer of @effect/vitest changes; the functions here change nothing",
+  "test/architecture.test.ts": "the rooms are those of the main line's sources",
+  "test/entry-points.test.ts": "reads the graph of the main line's modules",
+  "test/docs/": "runs the main line's documents",
+  "test/simulation/": "its processes are made of Effect 3's runtime: fiber references, supervisors, task queues",
+  "test/simulation.test.ts": "the same",
+  "test/soak/": "the same runtime",
+  "src/adapters/README.md":
+    "its programs are those of Effect 3; the doc comments of the adapters have those of Effect 4",
+  "test/adapters/effect-suites.test.ts":
+    "the suites of Effect 3's services; those of Effect 4 are in the tests of the adapters",
+  "test/cache/many-fibers.test.ts": "counts fibers by a supervisor, which Effect 4 does not have",
+  "test/cache/store.test-d.ts": "schemas that Effect 4 declares otherwise",
+  "test/client/layers.test-d.ts": "configuration that Effect 4 types otherwise",
+  "test/client/revival.test.ts": "observes the decisions of a schedule",
+  "test/client/telemetry.test.ts": "reads metrics by their keys; silent-changes.test.ts counts them in a registry",
+  "test/discovery/removals.test.ts": "makes events of a file system, whose constructors are gone",
+  "test/discovery/watch-file.test.ts": "makes events of a file system, whose constructors are gone",
+  "test/model/GhostDBConfig.test.ts": "runs schedules by Schedule.run",
+  "test/pressure/cost.test.ts": "counts the series of the one registry of Effect 3",
+  "test/pressure/deadline.test.ts": "makes a clock of Effect 3",
+  "test/client/open-telemetry.test.ts": "tests @effect/opentelemetry, which Effect 4 has built in",
+  "examples/opentelemetry.ts": "the same",
+  "examples/http-server.ts": "a router of Effect 3",
+  "examples/persisted-cache.ts":
+    "its requests are schemas of Effect 3; test/adapters/Persistence.test.ts shows those of Effect 4"
+}
+
+/** Tests that Effect 4 gives no means for, by their names. */
+export const tests: Readonly<Record<string, string>> = {
+  "no timer while nothing is in flight": "the test clock of Effect 4 does not tell who sleeps"
+}
