@@ -188,6 +188,7 @@ export const properties: Names = {
   unsafeCurrentTimeMillis: "currentTimeMillisUnsafe",
   unsafeCurrentTimeNanos: "currentTimeNanosUnsafe",
   unsafeOpen: "openUnsafe",
+  unsafePoll: "pollUnsafe",
   unsafeUpdate: "updateUnsafe"
 }
 
