@@ -28,7 +28,7 @@ const isDetached = ({ entries }: History, run: Run): boolean =>
   entries.some(
     (entry) =>
       entry.operation.client === run.client &&
-      (entry.operation.command._tag === "flush" ||
+      (["flush", "expireTags", "clear"].includes(entry.operation.command._tag) ||
         (entry.operation.command._tag === "delete" && keyOf(entry) === run.key)) &&
       (entry.ended ?? Number.POSITIVE_INFINITY) >= run.began - memory &&
       entry.began <= (run.ended ?? Number.POSITIVE_INFINITY)
