@@ -33,6 +33,15 @@ export interface LeaderSearch {
 
 const minSearchInterval = 50
 
+/** For how long, in milliseconds, members may name a leader that is gone. Real servers notice after 1 to 2 seconds. */
+const followerTimeout = 3000
+
+/** What a member has answered that says it leads. */
+interface Answer {
+  readonly node: string
+  readonly isEmpty: boolean
+}
+
 /** A search makes so many requests one after the other: two pings, the leader's address, and twice a leader's command. */
 const requestsInTurn = 5
 
@@ -54,6 +63,11 @@ class Votes {
     const count = (this.counts.get(address) ?? 0) + 1
     this.counts.set(address, count)
     return count === Math.floor(this.members / 2) + 1
+  }
+
+  /** Whether a majority names one of the addresses. */
+  isMajorityFor(isOne: (address: string) => boolean): boolean {
+    return [...this.counts].some(([address, count]) => count * 2 > this.members && isOne(address))
   }
 
   /** The addresses without a majority, those with more votes first. */
@@ -97,19 +111,42 @@ export const make = Effect.fnUntraced(function* (
       Effect.option
     )
 
-  /** The leader, and when it was asked: the first member to answer a command that only a leader does. */
-  const findByLeaderOnlyCommand = (nodes: ReadonlyArray<string>, endsAt: number) =>
+  /** The leader, and when it was asked: the first member that is trusted to answer a command that only a leader does. */
+  const findByLeaderOnlyCommand = (
+    nodes: ReadonlyArray<string>,
+    endsAt: number,
+    isTrusted: (answer: Answer) => boolean
+  ) =>
     Effect.suspend(() => {
       const askedAt = now()
       const asked = nodes.map((node) =>
         Effect.flatMap(
           ask(node, (protocol) => protocol.nodeSize, endsAt),
-          (size) => (Option.isSome(size) ? Effect.succeed({ node, askedAt }) : Effect.fail("no answer" as const))
+          (size) =>
+            Option.isSome(size) && isTrusted({ node, isEmpty: Option.getOrUndefined(size.value) === 0 })
+              ? Effect.succeed({ node, askedAt })
+              : Effect.fail("no answer" as const)
         )
       )
       const [only] = asked
       return only === undefined ? Effect.succeedNone : Effect.option(asked.length === 1 ? only : Effect.raceAll(asked))
     })
+
+  /** The leader that was found last, and since when it says that it leads although it is empty. */
+  let last: { readonly node: string; emptySince: number | undefined } | undefined
+  /**
+   * Whether a member that says it leads is believed. After a reset it may have been restarted with nothing, and lead a cluster
+   * of its own: the majority must name it. Of the former leader the others may not have noticed that it was gone: while it is
+   * empty, they must name it for longer than that takes.
+   */
+  const isBelieved = (state: ClusterState.ClusterState, { isEmpty, node }: Answer, votes: Votes) => {
+    const member = state.nodes.get(node)
+    if (member === undefined || !ClusterState.isDoubted(state, member)) return true
+    if (!votes.isMajorityFor((address) => hostOf(address, port) === hostOf(node, port))) return false
+    if (!isEmpty || last?.node !== node) return true
+    last.emptySince ??= now()
+    return now() - last.emptySince >= followerTimeout
+  }
 
   /** Members know the leader: a node that they name is one of them, whatever it answered when it was last pinged. */
   const identify = (nodes: ReadonlyArray<string>, endsAt: number) =>
@@ -149,15 +186,16 @@ export const make = Effect.fnUntraced(function* (
         ),
       { concurrency: "unbounded", discard: true }
     ).pipe(Effect.ensuring(Deferred.succeed(majority, Option.none())), Effect.fork)
+    const isTrusted = (answer: Answer) => isBelieved(asked, answer, votes)
     const findAt = (address: string) => {
       const host = hostOf(address, port)
       const isNamed = (node: string) => hostOf(node, port) === host
       const named = nodes.filter(isNamed)
       const others = nodes.filter((node) => !isNamed(node))
       return identify(named, endsAt).pipe(
-        Effect.zipRight(findByLeaderOnlyCommand(named, endsAt)),
+        Effect.zipRight(findByLeaderOnlyCommand(named, endsAt, isTrusted)),
         Effect.flatMap((found) =>
-          Option.isSome(found) ? Effect.succeed(found) : findByLeaderOnlyCommand(others, endsAt)
+          Option.isSome(found) ? Effect.succeed(found) : findByLeaderOnlyCommand(others, endsAt, isTrusted)
         )
       )
     }
@@ -169,6 +207,7 @@ export const make = Effect.fnUntraced(function* (
     }
     if (Option.isSome(found)) {
       const { askedAt, node } = found.value
+      last = { node, emptySince: undefined }
       renewAt = askedAt + leaderLease / 2
       const until = askedAt + leaderLease
       const { after } = yield* ref.transition((self) => ClusterState.leaderFound(self, node, { asked, until }))

@@ -13,9 +13,15 @@ export const contract = (
     readonly dialect: Dialect
     /** Configured addresses, in order. */
     readonly size: number
+    /**
+     * `"real"` for servers of other processes. The test's clock is not theirs: in the time that a test takes nothing
+     * expires, and no row of metrics is written. Default `"embedded"`.
+     */
+    readonly servers?: "embedded" | "real"
   }
 ) =>
   describe(`contract: ${name}`, () => {
+    const isReal = options.servers === "real"
     withLayer(options.layer)((it) => {
       it.effect("a key without a value is a miss", () =>
         Effect.gen(function* () {
@@ -153,6 +159,7 @@ export const contract = (
           yield* TestClock.adjust("59500 millis")
           expect(yield* found).toEqual([true, true, true, true, true])
           yield* TestClock.adjust("1 second")
+          if (isReal) return
           expect(yield* found).toEqual([false, false, false, true, true])
           expect(yield* GhostDB.add("contract:ttl:seconds", 2)).toBe("STORED")
         })
@@ -200,12 +207,12 @@ export const contract = (
           const nodes = yield* GhostDB.ping
           const snitch = yield* GhostDB.getSnitchMetrics
           expect(snitch.metrics.map(({ node }) => node)).toEqual(nodes)
-          for (const { data } of snitch.metrics) expect(data.at(-1)?.HeapAlloc).toBeGreaterThan(0)
+          if (!isReal) for (const { data } of snitch.metrics) expect(data.at(-1)?.HeapAlloc).toBeGreaterThan(0)
           const watchdog = yield* GhostDB.getWatchdogMetrics
           expect(watchdog.metrics.map(({ node }) => node)).toEqual(nodes)
           const gets = watchdog.metrics.map(({ data }) => data.at(-1)?.GetRequests ?? 0)
           if (options.dialect === "raft") expect(watchdog.metrics.flatMap(({ data }) => data)).toEqual([])
-          else expect(gets.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0)
+          else if (!isReal) expect(gets.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(0)
         })
       )
 
@@ -248,7 +255,9 @@ export const contract = (
         Effect.gen(function* () {
           const keys = Array.from({ length: 50 }, (_, i) => `contract:flush:${i}`)
           yield* Effect.forEach(keys, (key) => GhostDB.put(key, 1))
-          expect(yield* GhostDB.flush).toBe("FLUSHED")
+          // A v1 server may miscount its entries, and then says of an emptied cache that it is not.
+          const answers = isReal && options.dialect === "v1" ? ["FLUSHED", "ERR_FLUSH"] : ["FLUSHED"]
+          expect(answers).toContain(yield* GhostDB.flush)
           expect(yield* Effect.forEach(keys, GhostDB.get)).toEqual(keys.map(() => Option.none()))
         })
       )

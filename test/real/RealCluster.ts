@@ -46,12 +46,12 @@ const ip = (...args: ReadonlyArray<string>) => sh("ip", ...args)
 
 let count = 0
 
-/** The reply of one server to a command without arguments, by no client of ours. */
-export const post = (address: string, command: string) =>
+/** The reply of one server to a request that no client of ours has made. */
+export const post = (address: string, command: string, body = "{}") =>
   Effect.tryPromise(async () => {
     const reply = await fetch(`http://${address}:7991/${command}`, {
       method: "POST",
-      body: "{}",
+      body,
       signal: AbortSignal.timeout(1000)
     })
     return await reply.text()
@@ -108,7 +108,11 @@ const makeNode = Effect.fnUntraced(function* (
     (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
   )
   yield* Effect.acquireRelease(ip("netns", "add", namespace), () => ip("netns", "del", namespace))
-  yield* ip("-n", outer, "link", "add", link, "type", "veth", "peer", "name", end, "netns", namespace)
+  // The end in the namespace would go with it, but later, when another test may want the name.
+  yield* Effect.acquireRelease(
+    ip("-n", outer, "link", "add", link, "type", "veth", "peer", "name", end, "netns", namespace),
+    () => ip("-n", outer, "link", "del", link)
+  )
   yield* ip("-n", outer, "link", "set", link, "master", "nodes", "up")
   yield* ip("-n", namespace, "addr", "add", `${address}/24`, "dev", end)
   yield* ip("-n", namespace, "link", "set", end, "up")
