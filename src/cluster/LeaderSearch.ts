@@ -5,6 +5,7 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import type { Settings } from "../model/GhostDBConfig.js"
 import * as NodeAddress from "../model/NodeAddress.js"
 import type * as Protocol from "../protocol/Protocol.js"
@@ -32,6 +33,9 @@ export interface LeaderSearch {
 }
 
 const minSearchInterval = 50
+
+/** A member that was started leads after so many milliseconds at the earliest, by the configuration of real servers. */
+const shortestElection = 1000
 
 /** For how long, in milliseconds, members may name a leader that is gone. Real servers notice after 1 to 2 seconds. */
 const followerTimeout = 3000
@@ -132,20 +136,27 @@ export const make = Effect.fnUntraced(function* (
       return only === undefined ? Effect.succeedNone : Effect.option(asked.length === 1 ? only : Effect.raceAll(asked))
     })
 
-  /** The leader that was found last, and since when it says that it leads although it is empty. */
-  let last: { readonly node: string; emptySince: number | undefined } | undefined
+  /** The leader that was found last, and when it ceased to be known as one. */
+  let last: { readonly node: string; lostAt: number | undefined } | undefined
+  yield* Effect.forkScoped(
+    Stream.runForEach(ref.states, ({ leader }) =>
+      Effect.sync(() => {
+        if (last !== undefined && leader !== last.node) last.lostAt ??= now()
+      })
+    )
+  )
   /**
    * Whether a member that says it leads is believed. After a reset it may have been restarted with nothing, and lead a cluster
-   * of its own: the majority must name it. Of the former leader the others may not have noticed that it was gone: while it is
-   * empty, they must name it for longer than that takes.
+   * of its own: the majority must name it. Of the former leader the others may not have noticed that it was gone: where it
+   * is empty, it must have led too soon for a restart, or for longer than the others take to notice.
    */
   const isBelieved = (state: ClusterState.ClusterState, { isEmpty, node }: Answer, votes: Votes) => {
     const member = state.nodes.get(node)
     if (member === undefined || !ClusterState.isDoubted(state, member)) return true
     if (!votes.isMajorityFor((address) => hostOf(address, port) === hostOf(node, port))) return false
     if (!isEmpty || last?.node !== node) return true
-    last.emptySince ??= now()
-    return now() - last.emptySince >= followerTimeout
+    const lostFor = now() - (last.lostAt ?? now())
+    return lostFor < shortestElection || lostFor >= followerTimeout
   }
 
   /** Members know the leader: a node that they name is one of them, whatever it answered when it was last pinged. */
@@ -207,7 +218,7 @@ export const make = Effect.fnUntraced(function* (
     }
     if (Option.isSome(found)) {
       const { askedAt, node } = found.value
-      last = { node, emptySince: undefined }
+      last = { node, lostAt: undefined }
       renewAt = askedAt + leaderLease / 2
       const until = askedAt + leaderLease
       const { after } = yield* ref.transition((self) => ClusterState.leaderFound(self, node, { asked, until }))
