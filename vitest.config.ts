@@ -23,6 +23,8 @@ export default defineConfig({
   resolve: { alias },
   test: {
     include: ["test/**/*.test.ts", "examples/**/*.test.ts"],
+    // They are of the edition for Effect 4, and run there.
+    exclude: ["test/effect4/replace/**"],
     // What Effect and the package load is loaded once a process, not once a file: half of the suite's time.
     isolate: false,
     globalSetup: ["./test/globalSetup.ts"],

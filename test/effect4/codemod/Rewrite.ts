@@ -86,7 +86,8 @@ class Rewriter implements Context {
     const imports = this.source.statements.filter((statement) => this.isImport(statement))
     const first = imports[0]
     const before = first === undefined ? "" : this.comments(this.code.slice(first.pos, first.getStart(this.source)))
-    return `${before}${this.importsText()}${first === undefined && this.namespaces.size > 0 ? "\n" : ""}${body}${end}`
+    const text = this.importsText()
+    return `${before}${text}${text === "" || body.startsWith("\n") ? "" : "\n"}${body}${end}`
   }
 
   readonly text = (node: ts.Node): string => {

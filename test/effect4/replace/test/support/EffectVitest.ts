@@ -63,7 +63,9 @@ const scopedLive = makeTester<Scope.Scope>(Effect.scoped)
 /** `it` with tests whose bodies are effects. In Effect 4 they are all scoped. */
 export const it = Object.assign(V.it, {
   effect: scopedTest,
+  scoped: scopedTest,
   live: scopedLive,
+  scopedLive,
   prop: <T extends ReadonlyArray<unknown>>(
     name: string,
     arbitraries: { readonly [K in keyof T]: fc.Arbitrary<T[K]> },
@@ -89,7 +91,7 @@ export const layer =
       const effect = makeTester<R | Scope.Scope>((body) =>
         Effect.flatMap(context, (built) => Effect.provide(Effect.scoped(body), built))
       )
-      f(Object.assign(Object.create(it), { effect }))
+      f(Object.assign(Object.create(it), { effect, scoped: effect }))
     }
     if (name === undefined) tests()
     else V.describe(name, tests)
