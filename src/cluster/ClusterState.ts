@@ -214,8 +214,8 @@ const updateReset = (self: ClusterState, previous: NodeState, next: NodeState): 
 export const disconnected = (self: ClusterState, node: string): ClusterState => {
   const state = self.nodes.get(node)
   if (state === undefined || !canLead(state)) return self
-  const isNoted = isDoubted(self, state) && self.leader !== node
-  return isNoted ? self : leaderLost(updateReset(self, state, state), node)
+  // Each loss is noted, also of a member that is no leader: a search that is under way may have asked it before this one.
+  return leaderLost(updateReset(self, state, state), node)
 }
 
 /** Whether a raft member was reset since a leader was last found, so that it may lack what the others hold. */

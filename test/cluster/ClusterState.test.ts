@@ -513,6 +513,13 @@ describe("ClusterState", () => {
       for (const name of ["a", "z"]) strictEqual(ClusterState.leaderLost(led, name), led)
     })
 
+    it("believe no search that asked a member before its latest loss of a connection, however many it had before", () => {
+      const asked = ClusterState.disconnected(ClusterState.leaderFound(raft(), "b"), "b")
+      const lostAgain = ClusterState.disconnected(asked, "b")
+      strictEqual(ClusterState.leaderFound(lostAgain, "b", { asked }), lostAgain)
+      strictEqual(ClusterState.leaderFound(lostAgain, "b", { asked: lostAgain }).leader, "b")
+    })
+
     it("forget a leader that dies, leaves, or turns out to be no raft member", () => {
       const led = ClusterState.leaderFound(raft(), "b")
       for (const state of [
