@@ -18,6 +18,8 @@ export const excluded: Readonly<Record<string, string>> = {
     "its programs are those of Effect 3; the doc comments of the adapters have those of Effect 4",
   "test/adapters/effect-suites.test.ts":
     "the suites of Effect 3's services; those of Effect 4 are in the tests of the adapters",
+  "test/http/ReplyParser.against-undici.test.ts": "the undici of @effect/platform-node 4 needs Node.js 22",
+  "test/transport/HttpClientTransport.test.ts": "the same undici",
   "test/cache/many-fibers.test.ts": "counts fibers by a supervisor, which Effect 4 does not have",
   "test/cache/store.test-d.ts": "schemas that Effect 4 declares otherwise",
   "test/client/layers.test-d.ts": "configuration that Effect 4 types otherwise",

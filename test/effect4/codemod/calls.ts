@@ -214,6 +214,8 @@ export const calls: Readonly<Record<string, Rule>> = {
     const both = services === undefined ? "" : `, ${services}, ${services}`
     return `${member("effect/Schema#Codec", cx, true)}<${type}, ${encoded}${both}>`
   },
+  // Without an identifier of its own the name of the error is its tag, as in Effect 3.
+  "effect/Schema#TaggedError": call("effect/Schema#TaggedError", () => []),
   "effect/Schema#Tuple": inArray("effect/Schema#Tuple"),
   "effect/Schema#Union": inArray("effect/Schema#Union"),
   "effect/Schema#optionalWith": optionalWith,

@@ -1,6 +1,5 @@
 /**
  * The `KeyValueStore` of `effect/persistence` on a GhostDB cluster.
- *
  * Replaced, since that of Effect 4 says undefined where it said None, has one error of its own, and more members.
  */
 import * as Cause from "effect/Cause"
@@ -20,16 +19,13 @@ import { Ttl } from "../model/Ttl.js"
 export interface KeyValueStoreOptions {
   /** The name of the store. Stores of one name are one, whatever processes they are in. */
   readonly prefix: string
-  /**
-   * How long a value is kept, to the millisecond by the `Clock`. Default -1: forever, as far as a cache keeps
-   * anything.
-   */
+  /** How long a value is kept, to the millisecond by the `Clock`. Default -1: as long as a cache keeps anything. */
   readonly ttl?: Ttl | undefined
 }
 
 /**
- * A store under a prefix of the cluster. It is a cache: nodes drop values when they are full or restart.
- *
+ * A store under a prefix of the cluster, in the format of the edition for Effect 3. It is a cache: nodes drop values when they
+ * are full or restart.
  * - Strings and bytes come back as they were set; `get` of bytes is their base64, `getUint8Array` of a string its
  *   UTF-8.
  * - `clear` ends all values of this prefix, for all processes, and nothing else: see the format below.
@@ -38,24 +34,6 @@ export interface KeyValueStoreOptions {
  * - What fails is a `KeyValueStoreError` with its `method`, `key` and `cause`: a `NoMoreServers`, a `KeyError`, or none
  *   where the cluster does not store a value, since it is over `maxRequestBytes`. With a client that fails open, an
  *   outage is a miss, and what was to be set is not.
- *
- * A value is stored as `{ "generation", "value", "expiresAt" }`, its `value` a string, or `{ "base64": <string> }` for
- * bytes, under keys that no other store has. It counts while its generation is that of the store's stamp, which `clear`
- * renews; so every command asks the node of that stamp as well, and a `set` during a `clear` is lost with it.
- *
- * @example
- * import { Effect, Layer } from "effect"
- * import { GhostDBLive } from "effect-ghostdb"
- * import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
- * import { KeyValueStore } from "effect/persistence"
- *
- * const program = Effect.gen(function* () {
- *   const store = yield* KeyValueStore.KeyValueStore
- *   yield* store.set("greeting", "hello")
- *   return yield* store.get("greeting")
- * })
- *
- * const layer = GhostDBKeyValueStore.layer({ prefix: "greetings" }).pipe(Layer.provide(GhostDBLive("gdb.conf")))
  */
 export const make = ({
   prefix,

@@ -1,6 +1,5 @@
 /**
  * The `Persistence` of `effect/persistence` on a GhostDB cluster, for `PersistedCache` and persisted resolvers.
- *
  * Replaced, since that of Effect 4 keeps objects alone, and says undefined where it said None.
  */
 import * as Arr from "effect/Array"
@@ -24,17 +23,12 @@ export interface PersistenceOptions {
 
 /**
  * A persistence whose stores stand in the cluster, shared by all processes that use their `storeId`. It is a cache:
- * nodes drop values when they are full or restart.
- *
+ * nodes drop values when they are full or restart. The format is that of the edition for Effect 3.
  * - TTLs are exact, by the `Clock`.
  * - `clear` ends all values of one store, for all processes, and nothing else.
  * - What the cluster does not store or cannot serve is a `PersistenceError`. With a client that fails open, an outage is
  *   a miss instead, and what was to be set is not. A `getMany` or `setMany` fails as a whole; what a failed `setMany` has
  *   stored until then stays.
- *
- * A value is stored as `{ "generation", "value", "expiresAt" }`, under keys that no other store has. It counts while its
- * generation is that of the store's stamp, which `clear` renews; so every command asks the node of that stamp as well, and
- * a `set` during a `clear` is lost with it.
  */
 export const make = ({
   prefix = ""
@@ -67,16 +61,6 @@ export const make = ({
 
 /**
  * {@link make} as a layer.
- *
- * @example
- * import { Layer } from "effect"
- * import { GhostDBLive } from "effect-ghostdb"
- * import * as GhostDBPersistence from "effect-ghostdb/Persistence"
- * import { Persistence } from "effect/persistence"
- *
- * const layer: Layer.Layer<Persistence.BackingPersistence, unknown> = GhostDBPersistence.layer().pipe(
- *   Layer.provide(GhostDBLive("gdb.conf"))
- * )
  */
 export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.BackingPersistence, never, GhostDB> =>
   Layer.effect(Persistence.BackingPersistence, make(options))

@@ -1,6 +1,4 @@
 /**
- * The cache in front of a `RequestResolver`.
- *
  * Replaced, since resolvers of Effect 4 complete entries, take services from their context, and make the batches that the
  * adapter for Effect 3 makes itself.
  */
@@ -35,25 +33,8 @@ export interface CachedOptions<Req extends Request.Any, E extends Schema.SchemaE
  * A resolver that looks a batch of requests up in a store, asks the given resolver for those that are not there, in one
  * batch, and stores what it succeeds with. Failures are not stored. A request that cannot be looked up, for whatever
  * reason, is asked of the given resolver.
- *
  * Requests that fibers make at the same moment are one batch, each key once. A request that the given resolver leaves open
  * dies of it, as it does without a cache, and no other; where `key` throws, that request dies of it.
- *
- * @example
- * import { Effect, Exit, Request, RequestResolver, Schema } from "effect"
- * import { GhostDB, Resolver } from "effect-ghostdb"
- *
- * class NameOf extends Request.TaggedClass("NameOf")<{ readonly id: number }, string> {}
- *
- * const fromDatabase = RequestResolver.fromFunctionBatched<NameOf>((entries) =>
- *   entries.map(({ request }) => `user ${request.id}`)
- * )
- * const names = GhostDB.forSchema(Schema.String, { prefix: "name:", ttl: 300 })
- * const resolver = Resolver.cached(fromDatabase, { store: names, key: (request) => String(request.id) })
- *
- * const nameOf = (id: number) => Effect.request(new NameOf({ id }), resolver)
- *
- * const program = Effect.forEach([1, 2, 3, 2, 1], nameOf, { concurrency: "unbounded" })
  */
 export const cached = <Req extends Request.Any, E extends Schema.SchemaError, R, X extends Expiry, G = never>(
   self: RequestResolver.RequestResolver<Req>,

@@ -1,6 +1,4 @@
 /**
- * Effects that are their own result: what a schema that is synchronous gives takes no fiber.
- *
  * Replaced, since an `Exit` is what an `Either` was in Effect 3: an effect, and the one that schemas give.
  */
 import type * as Effect from "effect/Effect"

@@ -1,6 +1,4 @@
 /**
- * What a policy wants of the commands that it runs, whatever decorates the client.
- *
  * Replaced, since a reference has no rule for forks in Effect 4: forked fibers inherit it, and would have the intent of the
  * fiber that forked them. It holds whose intent it is.
  */

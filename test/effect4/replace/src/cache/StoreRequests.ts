@@ -1,6 +1,4 @@
 /**
- * Lookups as requests.
- *
  * Replaced, since resolvers of Effect 4 group their requests by a key, complete entries, and take services from the context
  * of an entry.
  */

@@ -1,8 +1,4 @@
-/**
- * The delays of a schedule, one after the other.
- *
- * Replaced, since a schedule of Effect 4 is a step function that gives durations.
- */
+/** Replaced, since a schedule of Effect 4 is a step function that gives durations. */
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"

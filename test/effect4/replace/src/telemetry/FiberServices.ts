@@ -1,6 +1,4 @@
 /**
- * What a fiber carries, for code that has the fiber at hand.
- *
  * Replaced, since a fiber of Effect 4 holds references, and a tracer only where one was provided.
  */
 import * as Clock from "effect/Clock"

@@ -1,8 +1,4 @@
-/**
- * The metrics of the client.
- *
- * Replaced, since Effect 4 has no metric keys: a metric has attributes, and is found in the registry at each update.
- */
+/** Replaced, since Effect 4 has no metric keys: a metric has attributes, and is found in the registry at each update. */
 import * as Metric from "effect/Metric"
 
 export type Labels = Readonly<Record<string, string>>

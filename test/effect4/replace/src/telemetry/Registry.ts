@@ -1,6 +1,4 @@
 /**
- * Where a client keeps its metrics.
- *
  * Replaced, since the registry of Effect 4 is a service of the context, and not one place for the process.
  */
 import * as Context from "effect/Context"

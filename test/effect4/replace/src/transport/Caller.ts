@@ -1,6 +1,4 @@
 /**
- * Who waits for a reply.
- *
  * Replaced, since a fiber of Effect 4 does not tell whether it is interrupted, and a canceller costs next to nothing there.
  */
 import * as Effect from "effect/Effect"

@@ -27,6 +27,13 @@ const run = async <A, E>(effect: Effect.Effect<A, E>, signal: AbortSignal): Prom
 
 type Body<Args extends ReadonlyArray<unknown>, R> = (...args: Args) => Effect.Effect<unknown, unknown, R>
 
+/** Arbitraries by name or by place, of which a property gets the values in the same form. */
+type Arbitraries<T> = { readonly [K in keyof T]: fc.Arbitrary<T[K]> }
+
+const arbitraryOf = <T>(arbitraries: Arbitraries<T>): fc.Arbitrary<T> =>
+  // Both give what T says.
+  (Array.isArray(arbitraries) ? fc.tuple(...arbitraries) : fc.record(arbitraries as object)) as fc.Arbitrary<T>
+
 /** A test whose body is an effect, for which `provide` has what it needs. */
 const makeTester = <R>(provide: (effect: Effect.Effect<unknown, unknown, R>) => Effect.Effect<unknown, unknown>) => {
   const start = (effect: () => Effect.Effect<unknown, unknown, R>, { signal }: V.TestContext) =>
@@ -40,18 +47,18 @@ const makeTester = <R>(provide: (effect: Effect.Effect<unknown, unknown, R>) => 
         V.it.for(cases)(name, { timeout: options ?? 120_000 }, (value, context) =>
           start(() => body(value as A), context).then(() => {})
         ),
-    prop: <T extends ReadonlyArray<unknown>>(
+    prop: <T>(
       name: string,
-      arbitraries: { readonly [K in keyof T]: fc.Arbitrary<T[K]> },
+      arbitraries: Arbitraries<T>,
       body: Body<[T], R>,
-      options?: { readonly fastCheck?: fc.Parameters<T> }
+      options?: { readonly fastCheck?: fc.Parameters<[T]> }
     ) =>
       V.it(name, (context) =>
         fc.assert(
-          fc.asyncProperty(fc.tuple(...arbitraries) as unknown as fc.Arbitrary<T>, async (values) => {
+          fc.asyncProperty(arbitraryOf(arbitraries), async (values) => {
             await start(() => body(values), context)
           }),
-          options?.fastCheck as fc.Parameters<[T]>
+          options?.fastCheck
         )
       )
   })
@@ -66,15 +73,12 @@ export const it = Object.assign(V.it, {
   scoped: scopedTest,
   live: scopedLive,
   scopedLive,
-  prop: <T extends ReadonlyArray<unknown>>(
+  prop: <T>(
     name: string,
-    arbitraries: { readonly [K in keyof T]: fc.Arbitrary<T[K]> },
+    arbitraries: Arbitraries<T>,
     body: (values: T) => void,
     options?: { readonly fastCheck?: fc.Parameters<[T]> }
-  ) =>
-    V.it(name, () =>
-      fc.assert(fc.property(fc.tuple(...arbitraries) as unknown as fc.Arbitrary<T>, body), options?.fastCheck)
-    )
+  ) => V.it(name, () => fc.assert(fc.property(arbitraryOf(arbitraries), body), options?.fastCheck))
 })
 
 /** Tests that share a layer, which is built before the first of them. */
