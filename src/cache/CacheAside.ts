@@ -392,8 +392,7 @@ const load = <A, E, R, F>(
   outage: NoMoreServers | undefined
 ): Effect.Effect<Outcome<A>, E | LookupError, R> => {
   const { db, entries, freshness, key } = run
-  const compute = execute(run, call, { previous, outage })
-  if (freshness.lock === undefined || outage !== undefined) return compute
+  if (freshness.lock === undefined || outage !== undefined) return execute(run, call, { previous, outage })
   const answered = Effect.flatMap(entries.find(db, key), (found) =>
     Option.isNone(found)
       ? Effect.succeedNone
@@ -406,23 +405,41 @@ const load = <A, E, R, F>(
     key,
     options: freshness.lock,
     lookup: answered,
-    compute,
+    compute: (reachable) => execute(run, call, { previous, awaitStore: reachable || freshness.onOutage === "fail" }),
     onOutage: (error) => (freshness.onOutage === "fail" ? Effect.fail(error) : Outage.record(db, error))
   })
 }
+
+/** Stores a value in the background, unless its key is written meanwhile. */
+const storeLater = <A, E, R, F>(run: Run<A, E, R, F>, call: Call, value: A, time: LoadedValues.LoadTime) =>
+  Effect.suspend(() => {
+    if (call.detached) return Effect.void
+    const { calls } = run.state
+    const own = calls.begin(run.key)
+    return Effect.asVoid(
+      run.state.fork(
+        Effect.ensuring(
+          LoadedValues.store(run, [{ call: own, value }], time),
+          Effect.sync(() => calls.end(own))
+        )
+      )
+    )
+  })
 
 interface ExecuteOptions {
   readonly previous: StoredEntry.StoredEntry | undefined
   /** The lookup was in an outage: nothing is stored. */
   readonly outage?: NoMoreServers | undefined
   readonly isRefresh?: boolean
+  /** Whether the caller waits until the value is stored. Default true. */
+  readonly awaitStore?: boolean
 }
 
 /** Runs the effect, and stores what it gives. */
 const execute = <A, E, R, F>(
   run: Run<A, E, R, F>,
   call: Call,
-  { isRefresh = false, outage, previous }: ExecuteOptions
+  { awaitStore = true, isRefresh = false, outage, previous }: ExecuteOptions
 ): Effect.Effect<Outcome<A>, E | LookupError, R> =>
   Effect.gen(function* () {
     const { clock, db, entries, freshness } = run
@@ -445,9 +462,11 @@ const execute = <A, E, R, F>(
     }
     const took =
       freshness.refreshAhead > 0 ? Math.max(Math.round(Number(clock.unsafeCurrentTimeNanos() - startedAt) / 1e6), 1) : 0
-    const [stored = Exit.succeed(LoadedValues.ran(value))] = yield* LoadedValues.store(run, [{ call, value }], {
-      start,
-      took
-    })
+    const time = { start, took }
+    if (!awaitStore) {
+      yield* storeLater(run, call, value, time)
+      return LoadedValues.ran(value)
+    }
+    const [stored = Exit.succeed(LoadedValues.ran(value))] = yield* LoadedValues.store(run, [{ call, value }], time)
     return yield* stored
   })

@@ -110,7 +110,8 @@ export interface Locked<A, E, R, E2, R2, E3> {
   readonly options: LockSettings
   /** The answer that another has left. It is asked of the nodes, past near caches. */
   readonly lookup: Effect.Effect<Option.Option<A>, E | NoMoreServers, R>
-  readonly compute: Effect.Effect<A, E2, R2>
+  /** `reachable` is false where the lock's nodes have not answered: a caller is not to wait for yet another write. */
+  readonly compute: (reachable: boolean) => Effect.Effect<A, E2, R2>
   /** Where the lock or the lookup is in an outage, and this succeeds, the value is computed all the same. */
   readonly onOutage: (error: NoMoreServers) => Effect.Effect<void, E3>
 }
@@ -132,21 +133,26 @@ export const withLock = <A, E extends { readonly _tag: string }, R, E2, R2, E3>(
   Effect.suspend(() => {
     const lock = make(db, key, options)
     let answer = Option.none<A>()
-    const turn = Effect.flatMap(lock.take, (held) =>
-      Effect.map(lookup, (found) => {
+    let reachable = false
+    const turn = Effect.flatMap(lock.take, (held) => {
+      reachable = true
+      return Effect.map(lookup, (found) => {
         answer = found
         return held || Option.isSome(found)
       })
-    )
+    })
     const turns = Effect.repeat(turn, { schedule: options.poll, until: (isOver) => isOver })
     const turnOrTimeout = Intent.run({ fresh: true }, turns).pipe(
       Effect.timeoutOption(options.wait),
       Effect.map(() => answer)
     )
     return turnOrTimeout.pipe(
-      Effect.catchIf(isOutage, (error) => Effect.as(onOutage(error), Option.none<A>())),
+      Effect.catchIf(isOutage, (error) => {
+        reachable = false
+        return Effect.as(onOutage(error), Option.none<A>())
+      }),
       Effect.flatMap(
-        (found): Effect.Effect<A, E2, R2> => (Option.isSome(found) ? Effect.succeed(found.value) : compute)
+        (found): Effect.Effect<A, E2, R2> => (Option.isSome(found) ? Effect.succeed(found.value) : compute(reachable))
       ),
       Effect.ensuring(lock.release)
     )
@@ -159,11 +165,9 @@ export const tryWithLock = <A, E, R, E2, R2, E3>({
   key,
   lookup,
   options
-}: Omit<Locked<A, E, R, E2, R2, E3>, "onOutage">): Effect.Effect<
-  Option.Option<A>,
-  E | E2 | NoMoreServers | KeyError,
-  R | R2
-> =>
+}: Omit<Locked<A, E, R, E2, R2, E3>, "onOutage" | "compute"> & {
+  readonly compute: Effect.Effect<A, E2, R2>
+}): Effect.Effect<Option.Option<A>, E | E2 | NoMoreServers | KeyError, R | R2> =>
   Effect.suspend(() => {
     const lock = make(db, key, options)
     const isWanted = Effect.flatMap(lock.take, (held) =>

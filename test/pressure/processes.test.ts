@@ -15,7 +15,7 @@ const run = async (fixture: string, ...args: ReadonlyArray<string>) => {
   return JSON.parse(stdout)
 }
 
-describe("memory", () => {
+describe.concurrent("memory", () => {
   it("20,000 puts of 10 KiB on a node that stops reading: bounded above the callers' values, and all end", async () => {
     const { heldBesidesFiber, heldBytes, reasons } = await run("stops-reading.ts", "20000")
     assert.isBelow(heldBytes, 250e6)
@@ -33,7 +33,7 @@ describe("memory", () => {
   })
 })
 
-describe("Ctrl-C while a raft cluster has no leader, under runMain with default options", () => {
+describe.concurrent("Ctrl-C while a raft cluster has no leader, under runMain with default options", () => {
   for (const command of ["delete", "lock"]) {
     it(`a finalizer with ${command} ends, and the process with it`, async () => {
       const child = spawn(
