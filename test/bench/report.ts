@@ -152,6 +152,11 @@ export const checks = ({ memory, results, ring }: Report): ReadonlyArray<Check> 
     atMost("get: CPU per command, of the same without tracing support", 1.02, cpu("telemetry", "full-no-spans")),
     atLeast("get, canned: throughput, of the plain socket client (goal)", 0.6, speed("canned", "plain")),
     atLeast("get, canned: throughput, of ioredis (goal)", 1.1, speed("canned", "ioredis")),
+    atLeast(
+      "get, canned, 256 in flight: throughput, of the plain socket client (goal)",
+      0.6,
+      speed("canned-256", "plain")
+    ),
     atLeast("get, canned, 256 in flight: throughput, of ioredis (goal)", 0.8, speed("canned-256", "ioredis")),
     ...(["get", "put"] as const).flatMap((command) => [
       atLeast(`${command}Many of 1,000: throughput, of ioredis' pipeline`, 1, many(manyOf[command], "opsPerSecond")),
