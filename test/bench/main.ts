@@ -2,7 +2,7 @@
  * The benchmark: `npm run bench`. It starts what it needs by itself, and ends it.
  *
  *   --quick       one short round of everything, to see that it runs
- *   --only NAME   one scenario, or `server`, `ring`, `memory`, `startup`; can be given several times
+ *   --only NAME   one scenario, or `server`, `ring`, `memory`, `startup`, `burst`, `stalled`; can be given several times
  *   --rounds N    rounds of each generation of processes, default 5
  *   --millis N    length of a round, default 300
  *   --json        the report as JSON on standard output
@@ -44,7 +44,7 @@ const warmUpMillis = args.quick ? 50 : 1000
 /** Of a real server, where there is one. */
 const v2Binary = process.env.GHOSTDB_BINS === undefined ? undefined : join(process.env.GHOSTDB_BINS, "ghostdb-v2")
 
-const names = [...scenarios.map(({ name }) => name), "server", "ring", "memory", "startup"]
+const names = [...scenarios.map(({ name }) => name), "server", "ring", "memory", "startup", "burst", "stalled"]
 const wanted = (name: string) => args.only.length === 0 || args.only.includes(name)
 
 /** With `--json`, standard output is the report's alone. */
@@ -218,6 +218,17 @@ const program = Effect.gen(function* () {
     }
   })
 
+  /** The nodes in processes of their own, and in the client's. */
+  const runBurst = Effect.gen(function* () {
+    const separate = yield* Effect.replicateEffect(Servers.one(compiledScript("server"), "embedded"), 3)
+    const nodes = separate.map(({ node }) => node)
+    const burst = (nodes: ReadonlyArray<string>) => once(Micro.BurstResult, "burst", nodes, ["--expose-gc"])
+    return [
+      ["nodes in other processes", yield* burst(nodes)],
+      ["nodes in the same process", yield* burst([])]
+    ] as const
+  }).pipe(Effect.scoped)
+
   const machine = {
     date: new Date().toISOString().slice(0, 10),
     cpu: `${cpus().length} × ${cpus()[0]?.model.trim()}`,
@@ -248,6 +259,14 @@ const program = Effect.gen(function* () {
   if (memory !== undefined) yield* print(`\n${Report.memoryTable(memory)}`)
   const startup = wanted("startup") ? yield* runStartup : undefined
   if (startup !== undefined) yield* print(`\n${Report.startupTable(startup)}`)
+  if (wanted("burst")) yield* print(`\n${Report.burstTable(yield* runBurst)}`)
+  if (wanted("stalled")) {
+    const flags = ["--expose-gc", "--max-old-space-size=2048"]
+    const rows = yield* Effect.forEach([20_000, 100_000], (count) =>
+      Effect.map(once(Micro.StalledResult, "stalled", [String(count)], flags), (result) => [count, result] as const)
+    )
+    yield* print(`\n${Report.stalledTable(rows)}`)
+  }
 
   const report: Report.Report = {
     results: [...results, ...server],

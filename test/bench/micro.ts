@@ -39,3 +39,24 @@ export const StartupResult = Schema.Struct({
   layerMillis: Schema.Number
 })
 export type StartupResult = typeof StartupResult.Type
+
+export const BurstResult = Schema.Struct({
+  /** Commands that failed, and nodes that were dead at the end. */
+  failures: Schema.Number,
+  dead: Schema.Number,
+  /** The time of 20,000 puts of 1 KiB all at once, of that of 64 at a time. */
+  ratio: Schema.Number,
+  /** The same ratio where a command is a bare `Effect.async`. */
+  bareRatio: Schema.Number
+})
+export type BurstResult = typeof BurstResult.Type
+
+export const StalledResult = Schema.Struct({
+  /** Commands that succeeded, which none can. */
+  answered: Schema.Number,
+  /** Until the last put of 10 KiB had ended. */
+  seconds: Schema.Number,
+  /** What the process used at its peak, above the callers' values. */
+  bytesAboveValues: Schema.Number
+})
+export type StalledResult = typeof StalledResult.Type

@@ -1,7 +1,7 @@
 /** From samples to tables, and to the ratios that must hold. */
 
 import type { Sample } from "./load.js"
-import type { MemoryResult, RingRow, StartupResult } from "./micro.js"
+import type { BurstResult, MemoryResult, RingRow, StalledResult, StartupResult } from "./micro.js"
 
 /** One contender in one scenario. */
 export interface Row {
@@ -226,4 +226,32 @@ export const startupTable = (startup: StartupResult): string =>
     ["GhostDBLive, the first one", shown(startup.firstLayerMillis, 1)],
     ["the first get, connecting and handshake included", shown(startup.firstGetMillis, 1)],
     ["GhostDBLive, later ones, built and closed", shown(startup.layerMillis, 2)]
+  ])
+
+export const burstTable = (bursts: ReadonlyArray<readonly [where: string, result: BurstResult]>): string =>
+  table([
+    ["20,000 puts of 1 KiB at once", "failures", "dead nodes", "time ÷ 64 at a time", "Effect alone"],
+    ...bursts.map(([where, { bareRatio, dead, failures, ratio }]) => [
+      where,
+      grouped(failures),
+      grouped(dead),
+      shown(ratio, 2),
+      shown(bareRatio, 2)
+    ])
+  ])
+
+export const stalledTable = (rows: ReadonlyArray<readonly [count: number, result: StalledResult]>): string =>
+  table([
+    [
+      "puts of 10 KiB to a node that does not read, in a heap of 2 GB",
+      "answered",
+      "until all have ended, s",
+      "at its peak, above the values, MB"
+    ],
+    ...rows.map(([count, { answered, bytesAboveValues, seconds }]) => [
+      grouped(count),
+      grouped(answered),
+      shown(seconds, 1),
+      shown(megabytes(bytesAboveValues), 0)
+    ])
   ])
