@@ -14,8 +14,7 @@ export const excluded: Readonly<Record<string, string>> = {
   "test/simulation/": "its processes are made of Effect 3's runtime: fiber references, supervisors, task queues",
   "test/simulation.test.ts": "the same",
   "test/soak/": "the same runtime",
-  "src/adapters/README.md":
-    "its programs are those of Effect 3; the doc comments of the adapters have those of Effect 4",
+  "src/adapters/README.md": "its programs are those of Effect 3",
   "test/adapters/effect-suites.test.ts":
     "the suites of Effect 3's services; those of Effect 4 are in the tests of the adapters",
   "test/http/ReplyParser.against-undici.test.ts": "the undici of @effect/platform-node 4 needs Node.js 22",
@@ -29,6 +28,10 @@ export const excluded: Readonly<Record<string, string>> = {
   "test/discovery/watch-file.test.ts": "makes events of a file system, whose constructors are gone",
   "test/model/GhostDBConfig.test.ts": "runs schedules by Schedule.run",
   "test/pressure/cost.test.ts": "counts the series of the one registry of Effect 3",
+  "test/pressure/processes.test.ts": "memory and signals of processes of the main line",
+  "test/fixtures/nodes-come-and-go.ts": "a program of that test",
+  "test/fixtures/stops-reading.ts": "a program of that test",
+  "test/fixtures/interrupted-without-leader.ts": "a program of that test",
   "test/pressure/deadline.test.ts": "makes a clock of Effect 3",
   "test/client/open-telemetry.test.ts": "tests @effect/opentelemetry, which Effect 4 has built in",
   "examples/opentelemetry.ts": "the same",
