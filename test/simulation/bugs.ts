@@ -56,8 +56,8 @@ export const bugs: ReadonlyArray<Bug> = [
     changes: [
       {
         file: "src/cluster/ClusterState.ts",
-        find: "  return isNoted ? self : leaderLost(updateReset(self, state, state), node)",
-        put: "  return isNoted ? self : updateReset(self, state, state)"
+        find: "  return leaderLost(updateReset(self, state, state), node)",
+        put: "  return updateReset(self, state, state)"
       }
     ]
   },
