@@ -14,6 +14,7 @@ import * as CacheAside from "./CacheAside.js"
 import type { Call } from "./Calls.js"
 import type * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
+import * as Immediate from "./Immediate.js"
 import * as LoadedValues from "./LoadedValues.js"
 import * as ManyKeys from "./ManyKeys.js"
 import * as Outage from "./Outage.js"
@@ -42,9 +43,9 @@ export const getOrElseMany = <A, E, R, F>(
   Effect.withFiberRuntime((fiber) => {
     const { db, keys } = lookup
     if (keys.length === 0) return Effect.succeed(new Map<string, A>())
-    const clock = FiberServices.clockOf(fiber)
-    const answers = new Batch(lookup, PerClient.of(db), clock).answers
-    return PerClient.of(db).shared.isTraced(fiber)
+    const state = PerClient.of(db)
+    const { answers } = new Batch(lookup, state, FiberServices.clockOf(fiber))
+    return state.shared.isTraced(fiber)
       ? Effect.withSpan(answers, "ghostdb getOrElseMany", {
           attributes: { "db.system.name": "ghostdb", "db.operation.batch.size": keys.length },
           captureStackTrace: false
@@ -187,7 +188,7 @@ class Batch<A, E, R, F> {
       places.push([at, one.right.value])
       const decoded = entries.decode(verdict.entry.json)
       // What a decoder has thrown is no more than a value that needs a second look.
-      values.push(Either.isEither(decoded) ? decoded : Effect.catchAllDefect(decoded, Effect.fail))
+      values.push(Immediate.resultOf(decoded) ? decoded : Effect.catchAllDefect(decoded, Effect.fail))
     }
     return Effect.map(ManyKeys.eithers(values), (decoded) => {
       const steps: Array<Step<A, E, R, F> | undefined> = []

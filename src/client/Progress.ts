@@ -80,7 +80,11 @@ const exhausted = (
   { failures }: Progress,
   state: ClusterState.ClusterState
 ): ReadonlyArray<NodeFailure> => {
-  const dead = only === undefined ? ClusterState.deaths(state) : [state.nodes.get(only)?.death ?? []].flat()
+  if (only !== undefined) {
+    const death = state.nodes.get(only)?.death
+    return death === undefined ? failures : [death]
+  }
+  const dead = ClusterState.deaths(state)
   return dead.length > 0 ? dead : failures
 }
 

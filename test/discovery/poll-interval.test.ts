@@ -1,29 +1,17 @@
-import { createServer, type Server } from "node:http"
 import { assert, describe, it } from "@effect/vitest"
 import { Cause, Effect, Exit, Option, Queue, Stream, TestClock } from "effect"
 import { GhostDB, GhostDBLive, type GhostDBOptions } from "effect-ghostdb"
+import { listen } from "./listen.js"
 
 /** A URL of nodes on loopback, and how often it was asked. */
 const nodesUrl = Effect.gen(function* () {
   const asked = yield* Queue.unbounded<void>()
   const state = { content: "10.0.0.1" }
-  const http = yield* Effect.acquireRelease(
-    Effect.async<Server>((resume) => {
-      const http = createServer((_, response) => {
-        response.end(state.content)
-        asked.unsafeOffer(undefined)
-      })
-      http.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
-    }),
-    (http) =>
-      Effect.async<void>((resume) => {
-        http.close(() => resume(Effect.void))
-        http.closeAllConnections()
-      })
-  )
-  const address = http.address()
-  const port = address !== null && typeof address === "object" ? address.port : 0
-  return { url: `http://127.0.0.1:${port}/nodes`, asked, state }
+  const host = yield* listen((_, response) => {
+    response.end(state.content)
+    asked.unsafeOffer(undefined)
+  })
+  return { url: `http://${host}/nodes`, asked, state }
 })
 
 describe("pollInterval", () => {

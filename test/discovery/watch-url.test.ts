@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import { inspect } from "node:util"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
@@ -6,6 +6,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { Array as Arr, Effect, Fiber, Queue, TestClock } from "effect"
 import { isUrl } from "../../src/discovery/Watched.js"
 import * as WatchUrl from "../../src/discovery/WatchUrl.js"
+import { listen } from "./listen.js"
 import { observe, unconfirmed } from "./observe.js"
 
 describe.concurrent("watchUrl", () => {
@@ -34,23 +35,11 @@ describe.concurrent("watchUrl", () => {
     const requests = yield* Queue.unbounded<IncomingMessage>()
     const closed = yield* Queue.unbounded<void>()
     const state: { reply: Reply } = { reply: text("10.0.0.1") }
-    const http = yield* Effect.acquireRelease(
-      Effect.async<Server>((resume) => {
-        const http = createServer((request, response) => {
-          requests.unsafeOffer(request)
-          response.on("close", () => closed.unsafeOffer(undefined))
-          state.reply(response, request)
-        })
-        http.listen(0, "127.0.0.1", () => resume(Effect.succeed(http)))
-      }),
-      (http) =>
-        Effect.async<void>((resume) => {
-          http.close(() => resume(Effect.void))
-          http.closeAllConnections()
-        })
-    )
-    const address = http.address()
-    const host = `127.0.0.1:${address !== null && typeof address === "object" ? address.port : 0}`
+    const host = yield* listen((request, response) => {
+      requests.unsafeOffer(request)
+      response.on("close", () => closed.unsafeOffer(undefined))
+      state.reply(response, request)
+    })
     return { host, url: `http://${host}/nodes`, requests, closed, state }
   })
 

@@ -29,6 +29,7 @@ export const excluded: Readonly<Record<string, string>> = {
   "test/model/GhostDBConfig.test.ts": "runs schedules by Schedule.run",
   "test/pressure/cost.test.ts": "counts the series of the one registry of Effect 3",
   "test/pressure/processes.test.ts": "memory and signals of processes of the main line",
+  "test/fixtures/heap.ts": "a part of programs of that test",
   "test/fixtures/nodes-come-and-go.ts": "a program of that test",
   "test/fixtures/stops-reading.ts": "a program of that test",
   "test/fixtures/interrupted-without-leader.ts": "a program of that test",

@@ -124,7 +124,9 @@ const commands = async (dialect: string) => {
   await says(["get", "key"], 0, /"n"/)
   if (dialect !== "v1") await says(["size", "--json"], 0, /1/)
   await says(["metrics", "--json"], 0, /127\.0\.0\.1/)
-  await says(["ring", "key"], 0, /"key" is on 127\.0\.0\.1:\d+/)
+  const owner =
+    dialect === "raft" ? /"key" is on every node, .*; 127\.0\.0\.1:\d+ leads/ : /"key" is on 127\.0\.0\.1:\d+/
+  await says(["ring", "key"], 0, owner)
   await says(["leader"], dialect === "raft" ? 0 : 1, dialect === "raft" ? /127\.0\.0\.1:\d+/ : /^$/)
   await says(["bench", "--seconds", "0.3", "--json"], 0, /"p99"|"p999"/i)
   await says(["delete", "key"], 0, /^REMOVED$/m)
