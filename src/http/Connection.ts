@@ -21,7 +21,10 @@ export interface Endpoint {
   readonly now: () => number
   /** Counts the bytes that were read and written. */
   readonly onBytes: (read: number, written: number) => void
-  /** A connection could not be made, was reset, or was closed by the node without a word. Its requests fail after that. */
+  /**
+   * A connection could not be made, was reset, was closed by the node without a word, or by this side since it was idle. Its
+   * requests fail after that.
+   */
   readonly onDisconnect: () => void
 }
 
@@ -223,6 +226,20 @@ export class Connection {
     if (this.draining) return
     this.draining = true
     this.owner.onDraining(this, failure)
+  }
+
+  /**
+   * Closes the connection where no request has used it for `idleTimeout` milliseconds. Returns when it may be so next:
+   * infinite once it is closed.
+   */
+  closeIfIdle(now: number, idleTimeout: number): number {
+    if (!this.ready || this.inFlight.length > 0) return now + idleTimeout
+    const idleAt = this.progressAt + idleTimeout
+    if (now < idleAt) return idleAt
+    // From now on nothing tells whether the node is restarted.
+    this.endpoint.onDisconnect()
+    this.fail(idle)
+    return Number.POSITIVE_INFINITY
   }
 
   private closeIfUnused(): void {

@@ -77,6 +77,13 @@ export class ConnectionPool implements Owner {
     for (const connection of this.open) connection.postpone(millis)
   }
 
+  /** Closes the connections that no request has used for `idleTimeout` milliseconds, and returns when to look again. */
+  closeIdle(now: number, idleTimeout: number): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const connection of [...this.connections]) next = Math.min(next, connection.closeIfIdle(now, idleTimeout))
+    return next
+  }
+
   /** No deadline passes earlier. */
   get nextDeadline(): number {
     return Math.min(this.queue.nextDeadline, this.inFlightDeadline)

@@ -66,6 +66,12 @@ export interface GhostDBOptions {
   /** Connections to each node. Requests are pipelined, so that more than one seldom helps. Default 1. */
   readonly connections?: number
   /**
+   * How long a connection may be unused before it is closed; the next command on the node makes a new one. Longer than 0;
+   * `Duration.infinity` keeps connections open. Default 90 seconds: less than what firewalls and load balancers between allow, which
+   * drop connections without a word. `FetchTransport` and `HttpClientTransport` leave it to the platform.
+   */
+  readonly idleTimeout?: DurationLike
+  /**
    * Requests in flight on one connection at most; what exceeds that waits in this client, in order, and its time limit has
    * not begun. Default 256: enough for 25,000 commands a second with a node that is 10 ms away.
    */
@@ -146,6 +152,8 @@ export interface Settings {
   readonly deadline: number
   readonly failureThreshold: number
   readonly connections: number
+  /** May be infinite. */
+  readonly idleTimeout: number
   readonly pipelining: number
   readonly onRevival: "keep" | "flush"
   readonly headers: Readonly<Record<string, Redacted.Redacted<string>>>
@@ -180,6 +188,7 @@ export const defaults: Settings = {
   deadline: 5000,
   failureThreshold: 3,
   connections: 1,
+  idleTimeout: 90_000,
   pipelining: 256,
   onRevival: "keep",
   headers: {},
@@ -257,6 +266,7 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
     ...given,
     attemptTimeout: millis(options.attemptTimeout, defaults.attemptTimeout),
     deadline: millis(options.deadline, defaults.deadline),
+    idleTimeout: millis(options.idleTimeout, defaults.idleTimeout),
     leaderLease: millis(options.leaderLease, defaults.leaderLease),
     pollInterval: millis(options.pollInterval, defaults.pollInterval),
     headers: Object.fromEntries(
@@ -275,6 +285,9 @@ export const resolve = (options: GhostDBOptions): Either.Either<Settings, string
     if (!(value > 0 && Number.isFinite(value))) {
       return Either.left(`${name} must be a Duration or its text, as "5 seconds", longer than 0 and finite`)
     }
+  }
+  if (!(settings.idleTimeout > 0)) {
+    return Either.left('idleTimeout must be a Duration or its text, as "90 seconds", longer than 0')
   }
   for (const [name, known] of choices) {
     const value = settings[name]

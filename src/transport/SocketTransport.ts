@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type { Endpoint } from "../http/Connection.js"
 import { ConnectionPool, released } from "../http/ConnectionPool.js"
 import type { Failure } from "../http/Failure.js"
 import { type Payload, PendingRequest, type Requester } from "../http/RequestQueue.js"
@@ -38,6 +39,7 @@ export const connect = Effect.fnUntraced(function* (
   const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
   const pools = new Map<string, ConnectionPool>()
   const timer = yield* makeTimer(pools, settings.attemptTimeout, now)
+  const onConnect = yield* closeIdle(pools, settings.idleTimeout, now)
   let closed = false
 
   yield* Effect.addFinalizer(() =>
@@ -51,7 +53,13 @@ export const connect = Effect.fnUntraced(function* (
   const poolOf = (node: string): ConnectionPool => {
     let pool = pools.get(node)
     if (pool === undefined) {
-      pool = makePool(node, settings, registry, secureContext, now, () => onDisconnect(node))
+      pool = makePool(node, settings, {
+        registry,
+        secureContext,
+        now,
+        onConnect,
+        onDisconnect: () => onDisconnect(node)
+      })
       pools.set(node, pool)
     }
     return pool
@@ -191,6 +199,29 @@ const makeTimer = Effect.fnUntraced(function* (
   return timer
 })
 
+/**
+ * Closes connections that no request has used for `idleTimeout` milliseconds: one fiber for all of them, which sleeps until
+ * the next one may be idle. The function that it returns must be called when a connection is made.
+ */
+const closeIdle = Effect.fnUntraced(function* (
+  pools: ReadonlyMap<string, ConnectionPool>,
+  idleTimeout: number,
+  now: () => number
+) {
+  if (!Number.isFinite(idleTimeout)) return () => {}
+  const connected = yield* Effect.makeLatch(false)
+  const pass = Effect.suspend(() => {
+    const time = now()
+    let next = Number.POSITIVE_INFINITY
+    for (const pool of pools.values()) next = Math.min(next, pool.closeIdle(time, idleTimeout))
+    if (next < Number.POSITIVE_INFINITY) return Effect.sleep(Math.max(next - time, idleTimeout / 16))
+    connected.unsafeClose()
+    return Effect.void
+  })
+  yield* connected.await.pipe(Effect.zipRight(pass), Effect.forever, Effect.forkScoped)
+  return () => void connected.unsafeOpen()
+})
+
 /** Throws what makes a certificate or a key unusable. */
 const makeSecureContext = ({ ca, cert, key }: TlsOptions): Tls.SecureContext =>
   Tls.createSecureContext({
@@ -199,13 +230,17 @@ const makeSecureContext = ({ ca, cert, key }: TlsOptions): Tls.SecureContext =>
     ...(key === undefined ? {} : { key: Redacted.value(key) })
   })
 
+/** What the pools of a transport share, and who is told when a connection is made and when it is lost. */
+interface Surroundings extends Pick<Endpoint, "now" | "onDisconnect"> {
+  readonly registry: Registry.Registry
+  readonly secureContext: Tls.SecureContext | undefined
+  readonly onConnect: () => void
+}
+
 const makePool = (
   node: string,
   settings: TransportSettings,
-  registry: Registry.Registry,
-  secureContext: Tls.SecureContext | undefined,
-  now: () => number,
-  onDisconnect: () => void
+  { now, onConnect, onDisconnect, registry, secureContext }: Surroundings
 ): ConnectionPool => {
   const { host, port } = parseAddress(node, settings.port)
   // Server name indication takes no IP address.
@@ -214,6 +249,7 @@ const makePool = (
   return new ConnectionPool(
     {
       connect: (onread) => {
+        onConnect()
         const to = { host, port, onread }
         return secureContext === undefined
           ? Net.connect(to)

@@ -19,7 +19,15 @@ export { type Body, type JsonText, type Reply, textOf, withheld } from "../model
  */
 export type TransportSettings = Pick<
   Settings,
-  "port" | "protocol" | "attemptTimeout" | "connections" | "pipelining" | "headers" | "tls" | "maxReplyBytes"
+  | "port"
+  | "protocol"
+  | "attemptTimeout"
+  | "connections"
+  | "idleTimeout"
+  | "pipelining"
+  | "headers"
+  | "tls"
+  | "maxReplyBytes"
 >
 
 /**
@@ -100,7 +108,8 @@ export class Transport extends Context.Tag("effect-ghostdb/Transport")<
   {
     /**
      * The connections close with the scope. `onDisconnect` is called when a connection to a node is lost, refused or reset,
-     * before its requests fail: the node may have been restarted. A transport that cannot see that never calls it.
+     * before its requests fail, and when it is closed since it was idle: the node may be restarted. A transport that cannot
+     * see that never calls it.
      */
     readonly connect: (
       settings: TransportSettings,

@@ -52,6 +52,7 @@ describe("GhostDBConfig", () => {
         deadline: 5000,
         failureThreshold: 3,
         connections: 1,
+        idleTimeout: 90_000,
         pipelining: 256,
         onRevival: "keep",
         headers: {},
@@ -206,6 +207,17 @@ describe("GhostDBConfig", () => {
         }
       })
     }
+
+    it("idleTimeout", () => {
+      for (const value of [500, Number.NaN, Duration.zero, "soon", "5", {}, true]) {
+        strictEqual(
+          problem({ idleTimeout: value }),
+          'idleTimeout must be a Duration or its text, as "90 seconds", longer than 0'
+        )
+      }
+      strictEqual(resolve({ idleTimeout: "5 minutes" }).idleTimeout, 300_000)
+      strictEqual(resolve({ idleTimeout: Duration.infinity }).idleTimeout, Number.POSITIVE_INFINITY)
+    })
 
     for (const [name, known] of [
       ["protocol", "http, https"],

@@ -19,6 +19,7 @@ export interface ClientPlan {
   readonly nearCache: { readonly capacity: number; readonly ttl: number } | undefined
   readonly readFrom: "leaderPreferred" | "leader" | "any"
   readonly leaderLease: number
+  readonly idleTimeout: number
   readonly failover: "standIn" | "none"
 }
 
@@ -161,7 +162,8 @@ const clientPlans = (seed: number, random: Random.Random): ReadonlyArray<ClientP
       nearCache: random.chance(0.2) ? { capacity: random.int(1, 4), ttl: random.pick([100, 1000]) } : undefined,
       readFrom: routing.pick(["leaderPreferred", "leaderPreferred", "leader", "any"]),
       leaderLease: routing.pick([500, 2000, 2000]),
-      failover: routing.pick(["standIn", "standIn", "none"])
+      failover: routing.pick(["standIn", "standIn", "none"]),
+      idleTimeout: routing.pick([200, 1000, 90_000])
     }
   })
 

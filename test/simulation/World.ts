@@ -201,6 +201,7 @@ class Member {
       onRevival: plan.onRevival,
       readFrom: plan.readFrom,
       leaderLease: Duration.millis(plan.leaderLease),
+      idleTimeout: Duration.millis(plan.idleTimeout),
       failover: plan.failover,
       metrics: false,
       revive

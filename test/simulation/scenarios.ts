@@ -29,6 +29,7 @@ const client = (name: string, options: Partial<ClientPlan> = {}): ClientPlan => 
   nearCache: undefined,
   readFrom: "leaderPreferred",
   leaderLease: 2000,
+  idleTimeout: 90_000,
   failover: "standIn",
   ...options
 })

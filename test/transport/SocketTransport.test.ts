@@ -448,6 +448,103 @@ describe("malformed replies", () => {
   )
 })
 
+describe("idleTimeout", () => {
+  const idleTimeout = 10_000
+  /** Settings, and how often the loss of a connection was told of. */
+  const watched = (settings: Partial<Transport.TransportSettings> = {}) =>
+    Effect.gen(function* () {
+      const lost: Array<string> = []
+      const { connect } = yield* Effect.provide(Transport.Transport, SocketTransport.layer)
+      const connections = yield* connect({ ...GhostDBConfig.defaults, idleTimeout, ...settings }, (node) => {
+        lost.push(node)
+      })
+      return { connections, lost }
+    })
+
+  it.scoped("closes what no request has used for that long; the next request makes a connection, and fails not", () =>
+    Effect.gen(function* () {
+      const server = yield* listen(echo)
+      const { connections, lost } = yield* watched({ connections: 2 })
+      expect(yield* all(connections, server, numbers(1, 10))).toEqual(numbers(1, 10))
+      expect(server.accepted()).toBe(2)
+      yield* TestClock.adjust(idleTimeout - 1)
+      expect(server.sockets.size).toBe(2)
+      expect(lost).toEqual([])
+      yield* TestClock.adjust(1)
+      yield* until(() => server.sockets.size === 0)
+      expect(lost).toEqual([server.address, server.address])
+      for (let i = 1; i <= 3; i++) {
+        expect(yield* all(connections, server, ["next"])).toEqual(["next"])
+        expect(server.accepted()).toBe(2 + i)
+        yield* TestClock.adjust(2 * idleTimeout)
+        yield* until(() => server.sockets.size === 0)
+      }
+    })
+  )
+
+  it.scoped("a request now and then keeps the connection it uses, and no other", () =>
+    Effect.gen(function* () {
+      const [one, other] = [yield* listen(echo), yield* listen(echo)]
+      const { connections, lost } = yield* watched()
+      yield* all(connections, other, ["once"])
+      for (let i = 0; i < 30; i++) {
+        yield* all(connections, one, ["again"])
+        yield* TestClock.adjust(idleTimeout * 0.7)
+      }
+      expect(one.accepted()).toBe(1)
+      yield* until(() => other.sockets.size === 0)
+      expect(one.sockets.size).toBe(1)
+      expect(lost).toEqual([other.address])
+    })
+  )
+
+  it.scoped("a connection that waits for a reply is in use, however long", () =>
+    Effect.gen(function* () {
+      const held: Array<() => void> = []
+      const server = yield* listen((request, socket) => {
+        held.push(() => socket.write(http(request.body)))
+      })
+      const { connections, lost } = yield* watched({ attemptTimeout: 20 * idleTimeout })
+      const slow = yield* Effect.fork(all(connections, server, ["slow"]))
+      yield* until(() => held.length === 1)
+      yield* TestClock.adjust(10 * idleTimeout)
+      expect(lost).toEqual([])
+      for (const answer of held) answer()
+      expect(yield* Fiber.join(slow)).toEqual(["slow"])
+      yield* TestClock.adjust(2 * idleTimeout)
+      yield* until(() => server.sockets.size === 0)
+    })
+  )
+
+  it.scoped("one timer for all connections, and none while there is none", () =>
+    Effect.gen(function* () {
+      const servers = [yield* listen(echo), yield* listen(echo), yield* listen(echo)]
+      const { connections } = yield* watched()
+      expect(Chunk.size(yield* TestClock.sleeps())).toBe(0)
+      for (const server of servers) yield* all(connections, server, ["1"])
+      // That of the attempts ends by itself.
+      yield* TestClock.adjust(late)
+      yield* until(() => true)
+      expect(Chunk.size(yield* TestClock.sleeps())).toBe(1)
+      yield* TestClock.adjust(idleTimeout)
+      for (const server of servers) yield* until(() => server.sockets.size === 0)
+      expect(Chunk.size(yield* TestClock.sleeps())).toBe(0)
+    })
+  )
+
+  it.scoped("infinite: connections stay open", () =>
+    Effect.gen(function* () {
+      const server = yield* listen(echo)
+      const { connections, lost } = yield* watched({ idleTimeout: Number.POSITIVE_INFINITY })
+      yield* all(connections, server, ["1"])
+      yield* TestClock.adjust("365 days")
+      expect(yield* all(connections, server, ["2"])).toEqual(["2"])
+      expect(server.accepted()).toBe(1)
+      expect(lost).toEqual([])
+    })
+  )
+})
+
 describe("time limits", () => {
   it.scoped("no reply: the attempt ends, and the connection takes no more requests", () =>
     Effect.gen(function* () {
@@ -618,7 +715,7 @@ describe("time limits", () => {
       const server = yield* listen((request, socket) => {
         if (request.body !== "slow") echo(request, socket)
       })
-      const connections = yield* connect({ attemptTimeout })
+      const connections = yield* connect({ attemptTimeout, idleTimeout: Number.POSITIVE_INFINITY })
       expect(Chunk.toArray(yield* TestClock.sleeps())).toEqual([])
       for (const body of ["fast", "slow"]) {
         const fiber = yield* Effect.fork(all(connections, server, [body]))

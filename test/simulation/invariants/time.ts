@@ -225,5 +225,15 @@ export const nothingPilesUpInAClient: Invariant = ({ idle, mostBuffered, scenari
   ]
 }
 
+/** A connection that nothing uses is closed, however many others there are: a client that is idle holds none. */
+export const anIdleConnectionIsClosed: Invariant = (history) =>
+  [...history.idle].flatMap(([client, { sockets }]) => {
+    const { idleTimeout } = planOf(history, client)
+    const { closedAt, worksAt } = history.scenario
+    // The last commands begin 200 ms after everything works.
+    const since = worksAt + 500 + 1.1 * idleTimeout
+    return sockets > 0 && since < closedAt ? [`${client} had ${sockets} connections when it was idle`] : []
+  })
+
 /** What one write of a connection has at most, and what it writes while its buffer is not full. */
 const mostWritten = 256 * 1024
