@@ -27,8 +27,8 @@ export interface FetchTransportOptions {
   /** Sends the requests, for instance that of a service binding. Default: the global `fetch`, looked up at each request. */
   readonly fetch?: typeof globalThis.fetch
   /**
-   * Requests under way to one node. What exceeds them waits in order, unencoded and within its deadline. Default 6, which
-   * is what browsers and Workers send at once.
+   * Requests under way to one node. What exceeds them waits in order, unencoded and within its deadline; the client's ping
+   * of a node that has not answered does not wait. Default 6, which is what browsers and Workers send at once.
    */
   readonly concurrency?: number
 }
@@ -107,7 +107,7 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
   })
 
   const connections: Connections = {
-    post: (address, command, body, deadline) =>
+    post: (address, command, body, deadline, { urgent = false } = {}) =>
       Effect.async<Reply, Fault>((resume) => {
         if (isClosed) return resume(Exit.fail(closed))
         const node = nodeOf(address)
@@ -129,7 +129,7 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
           exchange(`${node.url}${command}`, body, abort.signal).then(end)
         }
         node.open.add(end)
-        const turn = node.turns.take(send)
+        const turn = urgent ? outOfTurn(send) : node.turns.take(send)
         if (!turn.isTaken && deadline !== undefined) timer.whileWaiting(deadline)
         return Effect.sync(() => end(Exit.interrupt(FiberId.none)))
       }),
@@ -208,6 +208,18 @@ const faultOf = (error: unknown): Fault => {
   return { ...fault, detail: "fetch failed" }
 }
 
+interface Turn {
+  readonly isTaken: boolean
+  /** Is called once: ends the turn, or leaves the queue. */
+  readonly give: () => void
+}
+
+/** A request that all others would have to wait for: whether the node is alive. */
+const outOfTurn = (start: () => void): Turn => {
+  start()
+  return { isTaken: true, give: () => {} }
+}
+
 /** Requests take turns in the order of their arrival, `limit` at a time. */
 const makeTurns = (limit: number) => {
   let free = limit
@@ -218,8 +230,8 @@ const makeTurns = (limit: number) => {
     else next()
   }
   return {
-    /** Calls `start` when the turn comes. `give` is called once: it ends the turn, or leaves the queue. */
-    take: (start: () => void): { readonly isTaken: boolean; readonly give: () => void } => {
+    /** Calls `start` when the turn comes. */
+    take: (start: () => void): Turn => {
       if (free > 0) {
         free--
         start()

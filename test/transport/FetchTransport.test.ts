@@ -48,6 +48,18 @@ describe("FetchTransport", () => {
     })
   )
 
+  it.scoped("what asks whether the node is alive does not wait for those before it", () =>
+    Effect.gen(function* () {
+      const server = yield* listen(silent)
+      const { post } = yield* connect({ concurrency: 1 })
+      for (const body of ["1", "2"]) yield* Effect.fork(post(server.address, "get", body))
+      yield* until(() => server.requests.length === 1)
+      yield* Effect.fork(post(server.address, "ping", "urgent", undefined, { urgent: true }))
+      yield* until(() => server.requests.length === 2)
+      expect(server.requests.map(({ body }) => body)).toEqual(["1", "urgent"])
+    })
+  )
+
   it.scoped("a request that has waited until its deadline is not sent", () =>
     Effect.gen(function* () {
       const server = yield* listen(silent)
