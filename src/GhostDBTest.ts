@@ -57,7 +57,7 @@ export interface InjectedFault {
  * The nodes behind a {@link TestCluster}. An address that is not among them is a defect.
  *
  * Faults are injected between the clients and a node (`inject`), and between the members of a raft cluster (`cut`,
- * `partition`, `lag`). They last until they are healed, whether the node runs or not, and take their time from the Effect
+ * `partition`, `bootstrap`, `lag`). They last until they are healed, whether the node runs or not, and take their time from the Effect
  * `Clock`: with `TestClock`, a hanging node costs no waiting.
  *
  * @category models
@@ -106,7 +106,10 @@ export interface TestClusterService {
     fault: FaultInjection.NodeFault,
     options?: FaultInjection.InjectOptions
   ) => Effect.Effect<void, never, Scope.Scope>
-  /** Takes back all that was injected, cut, partitioned or made to lag: of one node, or of all. Stopped nodes stay so. */
+  /**
+   * Takes back all that was injected, cut, partitioned, bootstrapped or made to lag: of one node, or of all. Stopped nodes
+   * stay so.
+   */
   readonly heal: (node?: string) => Effect.Effect<void>
   /** Messages of one raft node no longer reach the other; the other direction stays as it is. Clients reach both. */
   readonly cut: (from: string, to: string) => Effect.Effect<void>
@@ -115,6 +118,12 @@ export interface TestClusterService {
    * part takes itself for the leader until its `leaseTime` is over.
    */
   readonly partition: (nodes: ReadonlyArray<string>) => Effect.Effect<void>
+  /**
+   * The raft node forgets what it holds and leads a cluster of its own for so long: it answers, and takes writes, which are
+   * lost when that is over. As long as the others have elected nobody after it, they name it as their leader. So does a
+   * real server that is restarted with the arguments that once formed the group.
+   */
+  readonly bootstrap: (node: string, duration: DurationLike) => Effect.Effect<void>
   /** The raft node applies writes that much later than the `replicationDelay`, from the next write on. */
   readonly lag: (node: string, delay: DurationLike) => Effect.Effect<void>
   /** The node itself: its entries, and the requests it has had. */
@@ -319,6 +328,8 @@ const makeCluster = Effect.fnUntraced(function* (
       }),
     cut: (from, to) => Effect.flatMap(Effect.zip(raftAddress(from), raftAddress(to)), ([a, b]) => raftGroup.cut(a, b)),
     partition: (nodes) => Effect.flatMap(Effect.forEach(nodes, raftAddress), raftGroup.partition),
+    bootstrap: (address, duration) =>
+      Effect.flatMap(raftAddress(address), (member) => raftGroup.bootstrap(member, duration)),
     lag: (address, delay) => Effect.flatMap(raftAddress(address), (member) => raftGroup.lag(member, delay)),
     node: (address) => Effect.map(member(address), ({ node }) => node),
     leader: Effect.findFirst(nodes, (address) => Effect.flatMap(member(address), ({ node }) => node.isLeader)),

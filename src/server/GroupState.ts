@@ -22,6 +22,8 @@ export interface Member {
   readonly held: Position
   /** A deposed leader that has not heard of it takes itself for the leader until then, in milliseconds. */
   readonly believesUntil: number
+  /** It leads a cluster of its own until then, in milliseconds; 0 where it does not. */
+  readonly aloneUntil: number
 }
 
 /** A raft group at one moment. */
@@ -72,9 +74,21 @@ const isBehind = (a: Position, b: Position): boolean => a.term < b.term || (a.te
 export const find = (state: GroupState, address: string): Member | undefined =>
   state.members.find((member) => member.address === address)
 
-/** Whether messages of one member arrive at the other. A member that is up reaches itself. */
+const isAlone = (state: GroupState, address: string): boolean => (find(state, address)?.aloneUntil ?? 0) > 0
+
+/**
+ * Whether messages of one member arrive at the other. A member that is up reaches itself, and one that leads a cluster of
+ * its own nobody else.
+ */
 export const reaches = (state: GroupState, from: string, to: string): boolean =>
-  find(state, from)?.up === true && find(state, to)?.up === true && !state.cuts.has(link(from, to))
+  find(state, from)?.up === true &&
+  find(state, to)?.up === true &&
+  (from === to || !(isAlone(state, from) || isAlone(state, to))) &&
+  !state.cuts.has(link(from, to))
+
+/** Whether the member takes writes: it leads the group, or a cluster of its own. */
+export const leads = (state: GroupState, address: string): boolean =>
+  state.leader === address || isAlone(state, address)
 
 /** The members that exchange messages with this one in both directions, itself among them. */
 const peers = (state: GroupState, address: string): ReadonlyArray<Member> =>
@@ -97,12 +111,17 @@ export const followers = (state: GroupState): ReadonlyArray<string> => {
     : state.members.flatMap(({ address }) => (address !== leader && reaches(state, leader, address) ? [address] : []))
 }
 
-/** The leader as a member knows it: undefined while it knows of none. A deposed leader may still name itself. */
+/**
+ * The leader as a member knows it: undefined while it knows of none. A deposed leader may still name itself, and so does one
+ * that leads a cluster of its own; while the others have elected nobody, they have not noticed that it had been gone.
+ */
 export const leaderKnownTo = (state: GroupState, address: string, now: number): string | undefined => {
-  const { leader } = state
+  const { lastLeader, leader } = state
   if (leader !== undefined && reaches(state, leader, address)) return leader
   const member = find(state, address)
-  return member?.up === true && member.believesUntil > now ? address : undefined
+  if (member?.up !== true) return undefined
+  if (member.believesUntil > now || member.aloneUntil > 0) return address
+  return leader === undefined && lastLeader !== undefined && isAlone(state, lastLeader) ? lastLeader : undefined
 }
 
 /** A free address on a host: raft's port, or the next that no member has. */
@@ -147,8 +166,36 @@ export const elect = (state: GroupState): GroupState => {
   return winner === undefined ? { ...state, electionAt: Number.POSITIVE_INFINITY } : lead(state, winner.address)
 }
 
-/** The group at a later time: an election that is over has a leader. */
-export const settle = (state: GroupState, now: number): GroupState => (now >= state.electionAt ? elect(state) : state)
+/** When the group changes by itself next: an election is over, or a member's time alone; `Infinity` where it does not. */
+export const nextChange = (state: GroupState): number =>
+  state.members.reduce((next, { aloneUntil }) => (aloneUntil > 0 ? Math.min(next, aloneUntil) : next), state.electionAt)
+
+/**
+ * The group at a later time: an election that is over has a leader, and a member whose time alone is over belongs to the
+ * others again, and holds nothing.
+ */
+export const settle = (state: GroupState, timing: Timing, now: number): GroupState => {
+  const at = nextChange(state)
+  if (at > now) return state
+  if (at === state.electionAt) return settle(elect(state), timing, now)
+  return settle(
+    reconsider(
+      rejoined(state, ({ aloneUntil }) => aloneUntil === at),
+      timing,
+      at
+    ),
+    timing,
+    now
+  )
+}
+
+/** These members, where they lead clusters of their own, belong to the others again, and hold nothing. */
+const rejoined = (state: GroupState, concerns: (member: Member) => boolean): GroupState => ({
+  ...state,
+  members: state.members.map((member) =>
+    member.aloneUntil > 0 && concerns(member) ? { ...member, aloneUntil: 0, held: origin } : member
+  )
+})
 
 /**
  * The members that do not hold what they should, each with the one that it takes over from: its leader or, while there is
@@ -204,14 +251,14 @@ export const reconsider = (state: GroupState, { electionTime, leaseTime }: Timin
 export const join = (state: GroupState, address: string): GroupState => {
   const joined: GroupState = {
     ...state,
-    members: [...state.members, { address, up: true, held: origin, believesUntil: 0 }]
+    members: [...state.members, { address, up: true, held: origin, believesUntil: 0, aloneUntil: 0 }]
   }
   return joined.members.length === 1 ? lead(joined, address) : joined
 }
 
 /** The member is gone, until it starts. A leader that stops knows that it no longer leads. */
 export const stop = (state: GroupState, address: string): GroupState => ({
-  ...update(state, address, { up: false, believesUntil: 0 }),
+  ...update(state, address, { up: false, believesUntil: 0, aloneUntil: 0 }),
   leader: state.leader === address ? undefined : state.leader
 })
 
@@ -224,6 +271,15 @@ export const leave = (state: GroupState, address: string): GroupState => {
   const gone = heal(stop(state, address), address)
   return { ...gone, members: gone.members.filter((member) => member.address !== address) }
 }
+
+/** A member that is up holds nothing, and leads a cluster of its own until then. */
+export const bootstrap = (state: GroupState, address: string, until: number): GroupState =>
+  find(state, address)?.up === true
+    ? {
+        ...update(state, address, { aloneUntil: until, believesUntil: 0, held: origin }),
+        leader: state.leader === address ? undefined : state.leader
+      }
+    : state
 
 /** The leader becomes a follower. */
 export const stepDown = (state: GroupState): GroupState => ({ ...state, leader: undefined })
@@ -258,9 +314,9 @@ export const partition = (state: GroupState, side: ReadonlyArray<string>): Group
   ])
 })
 
-/** All messages pass again: all between all members, or those of one member. */
+/** All messages pass again, and no member leads alone: all between all members, or those of one member. */
 export const heal = (state: GroupState, address?: string): GroupState => ({
-  ...state,
+  ...rejoined(state, (member) => address === undefined || member.address === address),
   cuts:
     address === undefined
       ? new Set()

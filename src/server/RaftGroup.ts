@@ -55,11 +55,18 @@ export interface RaftGroup {
   readonly cut: (from: string, to: string) => Effect.Effect<void>
   /** Cuts these members off from all others, in both directions. Clients still reach them. */
   readonly partition: (members: ReadonlyArray<string>) => Effect.Effect<void>
+  /**
+   * The member forgets what it holds and leads a cluster of its own for so long, as a real server that was started with the
+   * arguments that once formed the group: it answers, and takes writes, which are lost when that is over. Then it takes
+   * over what the others hold. As long as they have elected nobody after it, they name it as their leader. Does nothing
+   * to a member that is stopped.
+   */
+  readonly bootstrap: (member: string, duration: DurationLike) => Effect.Effect<void>
   /** The member applies writes that much later than the `replicationDelay`, from the next write on. */
   readonly lag: (member: string, delay: DurationLike) => Effect.Effect<void>
   /**
-   * All members reach each other again, and none lags; with a member, all that concerns that one. Those who were cut off
-   * catch up.
+   * All members reach each other again, none leads alone, and none lags; with a member, all that concerns that one. Those
+   * who were cut off catch up.
    */
   readonly heal: (member?: string) => Effect.Effect<void>
   /** @internal The node whose entries these are becomes a member, up and with all that the others hold. */
@@ -77,7 +84,7 @@ export interface Membership {
   readonly address: string
   /** Brings the group to that time: elections that are over, writes that are due. */
   readonly settle: (now: number) => void
-  /** Whether it leads and reaches a majority, as last settled: whether it takes writes. */
+  /** Whether it leads and reaches a majority, or leads alone, as last settled: whether it takes writes. */
   readonly isLeader: () => boolean
   /** The raft address of the leader that this member knows of; empty without one. */
   readonly leader: (now: number) => string
@@ -144,6 +151,10 @@ export const make = (options: RaftGroupOptions = {}): Effect.Effect<RaftGroup> =
           Effect.forEach(members, known),
           change((state) => GroupState.partition(state, members))
         ),
+      bootstrap: (member, duration) =>
+        Effect.map(Effect.zip(known(member), Clock.currentTimeMillis), ([address, now]) =>
+          group.bootstrap(address, now, DurationLike.toMillis("duration", duration))
+        ),
       lag: (member, delay) =>
         Effect.map(known(member), () => void group.lags.set(member, DurationLike.toMillis("delay", delay))),
       heal: (member) =>
@@ -165,7 +176,7 @@ class Group {
   constructor(private readonly timing: GroupState.Timing & { readonly replicationDelay: number }) {}
 
   settle(now: number): void {
-    if (now >= this.state.electionAt) this.enter(GroupState.settle(this.state, now), now)
+    if (now >= GroupState.nextChange(this.state)) this.enter(GroupState.settle(this.state, this.timing, now), now)
     for (const { address, up } of this.state.members) {
       if (up) this.replicas.get(address)?.applyDue(now)
     }
@@ -185,9 +196,10 @@ class Group {
     return {
       address,
       settle: (now) => this.settle(now),
-      isLeader: () => this.state.leader === address,
+      isLeader: () => GroupState.leads(this.state, address),
       leader: (now) => GroupState.leaderKnownTo(this.state, address, now) ?? "",
-      commit: (write, now) => this.commit(replica, write, now),
+      commit: (write, now) =>
+        this.state.leader === address ? this.commit(replica, write, now) : replica.entries.apply(write, now),
       stop: (now) => this.stop(address, (state) => GroupState.stop(state, address), now),
       start: (keep, now) => {
         if (GroupState.find(this.state, address)?.up === false) {
@@ -200,6 +212,11 @@ class Group {
         this.lags.delete(address)
       }
     }
+  }
+
+  bootstrap(address: string, now: number, duration: number): void {
+    this.change((state) => GroupState.bootstrap(state, address, now + duration), now)
+    if (GroupState.leads(this.state, address)) this.replicas.get(address)?.empty()
   }
 
   private stop(

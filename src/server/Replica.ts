@@ -16,6 +16,8 @@ export interface Replica {
   readonly receive: (write: Write, at: number, dueAt: number) => void
   /** Takes over what another one holds at that time, and replaces its own entries by it at `dueAt`. */
   readonly takeOver: (source: Replica, now: number, dueAt: number) => void
+  /** Forgets all that it holds, and what it has received. */
+  readonly empty: () => void
   /** Applies what is due by then, in order. */
   readonly applyDue: (now: number) => void
   /** @internal What {@link takeOver} copies. */
@@ -42,6 +44,12 @@ export const make = (entries: CacheEntries): Replica => {
       const contents = source.contents(now)
       incoming = { entries: contents.entries, dueAt }
       pending = [...contents.pending]
+      first = 0
+    },
+    empty: () => {
+      entries.replace([])
+      incoming = undefined
+      pending = []
       first = 0
     },
     applyDue: (now) => {

@@ -14,9 +14,9 @@ const take = (
   [state]: readonly [State, ReadonlyArray<GroupState.Transfer>],
   [now, transition]: Step
 ): readonly [State, ReadonlyArray<GroupState.Transfer>] => {
-  const [settled, due] = GroupState.catchUp(GroupState.settle(state, now))
+  const [settled, due] = GroupState.catchUp(GroupState.settle(state, timing, now))
   const changed = GroupState.reconsider(transition(settled), timing, now)
-  const [next, transfers] = GroupState.catchUp(GroupState.settle(changed, now))
+  const [next, transfers] = GroupState.catchUp(GroupState.settle(changed, timing, now))
   return [next, [...due, ...transfers]]
 }
 
@@ -34,6 +34,7 @@ const begin = (address: string, keep: boolean) => (state: State) => GroupState.s
 const leave = (address: string) => (state: State) => GroupState.leave(state, address)
 const cut = (from: string, to: string) => (state: State) => GroupState.cut(state, from, to)
 const partition = (side: ReadonlyArray<string>) => (state: State) => GroupState.partition(state, side)
+const bootstrap = (address: string, until: number) => (state: State) => GroupState.bootstrap(state, address, until)
 const heal = (address?: string) => (state: State) => GroupState.heal(state, address)
 
 interface Row {
@@ -246,6 +247,76 @@ const rows: { readonly [name: string]: Row } = {
     held: [0, 0, 0],
     transfers: [[b, c]]
   },
+  "a leader that leads alone is named by the others, until they elect one": {
+    steps: [
+      [0, GroupState.commit],
+      [0, stop(a)],
+      [0, begin(a, false)],
+      [900, bootstrap(a, 2000)]
+    ],
+    leader: undefined,
+    electionAt: 1000,
+    known: [a, a, a],
+    held: [0, 1, 1]
+  },
+  "and then not": {
+    steps: [
+      [0, GroupState.commit],
+      [0, bootstrap(a, 2000)],
+      [1500, nothing]
+    ],
+    leader: b,
+    known: [a, b, b],
+    held: [0, 1, 1]
+  },
+  "and when its time is over, it takes over what they hold": {
+    steps: [
+      [0, GroupState.commit],
+      [0, bootstrap(a, 2000)],
+      [5000, nothing]
+    ],
+    leader: b,
+    known: [b, b, b],
+    held: [1, 1, 1],
+    transfers: [[b, a]]
+  },
+  "before they have elected one, too": {
+    steps: [
+      [0, GroupState.commit],
+      [0, bootstrap(a, 500)],
+      [600, nothing]
+    ],
+    leader: undefined,
+    electionAt: 1000,
+    known: [undefined, undefined, undefined],
+    held: [1, 1, 1]
+  },
+  "a follower that leads alone is named by nobody else": {
+    steps: [[0, bootstrap(c, 500)]],
+    leader: a,
+    known: [a, a, c]
+  },
+  "two that lead alone leave no majority, until one is back": {
+    steps: [
+      [0, bootstrap(a, 2000)],
+      [0, bootstrap(b, 3000)],
+      [2000, nothing]
+    ],
+    leader: undefined,
+    electionAt: 3000,
+    known: [undefined, b, undefined]
+  },
+  "what is healed leads alone no longer, and what is stopped neither": {
+    steps: [
+      [0, bootstrap(b, 9000)],
+      [0, bootstrap(c, 9000)],
+      [0, heal(b)],
+      [0, stop(c)],
+      [0, begin(c, true)]
+    ],
+    leader: a,
+    known: [a, a, a]
+  },
   "a member that leaves does not count any more": {
     steps: [
       [0, leave(b)],
@@ -290,6 +361,7 @@ describe("GroupState", () => {
     fc.tuple(address, address).map(([from, to]) => cut(from, to)),
     fc.oneof(fc.constant(undefined), address).map(heal),
     fc.array(address).map(partition),
+    fc.tuple(address, fc.integer({ min: 1, max: 20_000 })).map(([at, until]) => bootstrap(at, until)),
     fc.constantFrom(GroupState.stepDown, nothing)
   )
 

@@ -52,6 +52,28 @@ describe.concurrent("RaftGroup", () => {
     })
   )
 
+  it.effect("a member that leads a cluster of its own is empty, and its writes are lost when that is over", () =>
+    Effect.gen(function* () {
+      const { group, leading, nodes } = yield* groupOf(3)
+      const [first, second] = nodes
+      yield* first!.handle("put", put("k", 1))
+      yield* group.bootstrap("10.0.0.1:11000", "2 seconds")
+      expect(yield* everywhere(nodes, "k")).toEqual([null, 1, 1])
+      expect(yield* group.leader).toEqual(Option.none())
+      for (const node of nodes) expect(message(yield* node.handle("getLeader", "{}"))).toBe("10.0.0.1:11000")
+      expect(message(yield* first!.handle("put", put("k", 2)))).toBe("STORED")
+      expect(message(yield* second!.handle("put", put("k", 2)))).toBe(refused)
+      yield* TestClock.adjust("1 second")
+      expect(yield* leading).toEqual([0, 1])
+      expect(message(yield* second!.handle("getLeader", "{}"))).toBe("10.0.0.2:11000")
+      expect(message(yield* second!.handle("put", put("k", 3)))).toBe("STORED")
+      expect(yield* everywhere(nodes, "k")).toEqual([2, 3, 3])
+      yield* TestClock.adjust("1 second")
+      expect(yield* leading).toEqual([1])
+      expect(yield* everywhere(nodes, "k")).toEqual([3, 3, 3])
+    })
+  )
+
   it.effect("a node of another dialect is no member", () =>
     Effect.gen(function* () {
       const raftGroup = yield* RaftGroup.make()
