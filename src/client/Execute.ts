@@ -5,6 +5,7 @@ import type * as ClusterState from "../cluster/ClusterState.js"
 import * as Routing from "../cluster/Routing.js"
 import { KeyError, type NoMoreServers } from "../model/GhostDBError.js"
 import * as Dialects from "../protocol/Dialects.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
 import type * as Telemetry from "../telemetry/Telemetry.js"
 import {
   type Command,
@@ -79,7 +80,7 @@ const runFastPath = <A>(
   const protocol = Dialects.forDialect(dialect)
   if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
   const outgoing = new Outgoing(env, toRequest(protocol), key)
-  span?.event("attempt", env.clock.unsafeCurrentTimeNanos(), { "server.address": node })
+  span?.event("attempt", FiberServices.unixNanos(env.clock), { "server.address": node })
   return Effect.matchEffect(outgoing.post(node, deadline), {
     onFailure: (fault) => fallBack({ node, dialect, fault }),
     onSuccess: (reply) => {

@@ -6,6 +6,7 @@ import * as ClusterState from "../cluster/ClusterState.js"
 import type { Dialect } from "../model/Dialect.js"
 import { type Fault, KeyError, type NodeFailure, NoMoreServers } from "../model/GhostDBError.js"
 import type * as Protocol from "../protocol/Protocol.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
 import {
   type Command,
   type Environment,
@@ -31,7 +32,7 @@ export const runWithFailover = <A>(
   const { cluster, settings } = env
   const { deadline, recorder } = command
   const addEvent = (event: string, attributes: Record<string, unknown>) =>
-    span?.event(event, env.clock.unsafeCurrentTimeNanos(), attributes)
+    span?.event(event, FiberServices.unixNanos(env.clock), attributes)
 
   const run = (progress: Progress.Progress): Outcome<A> =>
     Effect.suspend(() => {

@@ -12,6 +12,7 @@ import type { Reply } from "../model/Exchange.js"
 import { type Fault, KeyError, type NodeFailure, NoMoreServers } from "../model/GhostDBError.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type * as Protocol from "../protocol/Protocol.js"
+import * as FiberServices from "../telemetry/FiberServices.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import {
   type Environment,
@@ -438,6 +439,6 @@ class Run<A> {
   }
 
   private addEvent(event: string, attributes: Record<string, unknown>): void {
-    this.span?.event(event, this.env.clock.unsafeCurrentTimeNanos(), attributes)
+    this.span?.event(event, FiberServices.unixNanos(this.env.clock), attributes)
   }
 }

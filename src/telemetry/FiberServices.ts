@@ -14,3 +14,6 @@ export const isTraced = (fiber: Fiber.RuntimeFiber<unknown, unknown>): boolean =
 /** The fiber's clock. */
 export const clockOf = (fiber: Fiber.RuntimeFiber<unknown, unknown>): Clock.Clock =>
   Context.get(fiber.currentDefaultServices, Clock.Clock)
+
+/** The time of an event of a span, in nanoseconds since 1970. Durations are measured by another clock in Effect 4. */
+export const unixNanos = (clock: Clock.Clock): bigint => clock.unsafeCurrentTimeNanos()

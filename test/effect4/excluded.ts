@@ -33,7 +33,6 @@ export const excluded: Readonly<Record<string, string>> = {
   "test/fixtures/nodes-come-and-go.ts": "a program of that test",
   "test/fixtures/stops-reading.ts": "a program of that test",
   "test/fixtures/interrupted-without-leader.ts": "a program of that test",
-  "test/pressure/deadline.test.ts": "makes a clock of Effect 3",
   "test/client/open-telemetry.test.ts": "tests @effect/opentelemetry, which Effect 4 has built in",
   "examples/opentelemetry.ts": "the same",
   "examples/http-server.ts": "a router of Effect 3",

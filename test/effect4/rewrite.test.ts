@@ -4,7 +4,7 @@ import { document, rewrite } from "./codemod/Rewrite.js"
 import type { Surface } from "./codemod/Surface.js"
 
 const exports: Readonly<Record<string, string>> = {
-  "effect/Clock": "Clock",
+  "effect/Clock": "Clock monotonicTimeNanos",
   "effect/Context": "Service Reference",
   "effect/Deferred": "make makeUnsafe Deferred",
   "effect/Effect":
@@ -52,6 +52,18 @@ export const clock = Effect.clock
 `)
     ).toBe(`import * as Clock from "effect/Clock"
 export const clock = Clock.Clock
+`)
+  })
+
+  it("durations are measured by the monotonic clock, as in Effect 3", () => {
+    expect(
+      rewritten(`import * as Clock from "effect/Clock"
+export const now = Clock.currentTimeNanos
+export const of = (clock: Clock.Clock) => [clock.unsafeCurrentTimeNanos(), clock.unsafeCurrentTimeMillis()]
+`)
+    ).toBe(`import * as Clock from "effect/Clock"
+export const now = Clock.monotonicTimeNanos
+export const of = (clock: Clock.Clock) => [clock.monotonicTimeNanosUnsafe(), clock.currentTimeMillisUnsafe()]
 `)
   })
 

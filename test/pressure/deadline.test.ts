@@ -1,7 +1,8 @@
 import { FetchHttpClient } from "@effect/platform"
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Clock, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
+import { Array as Arr, Duration, Effect, Exit, Fiber, Layer, Option, Schedule, TestClock } from "effect"
 import { Client, type ClientOptions, GhostDB, HttpClientTransport, SocketTransport, TestCluster } from "effect-ghostdb"
+import * as Clocks from "../support/Clocks.js"
 import * as FakeTransport from "../support/FakeTransport.js"
 import * as HostileServer from "../support/HostileServer.js"
 
@@ -82,26 +83,6 @@ describe.concurrent("while a raft cluster has no leader", () => {
 })
 
 describe.concurrent("the wall clock steps an hour", () => {
-  /** The clock of the machine, whose wall clock can be set. */
-  const settable = Effect.map(Effect.clock, (clock) => {
-    let offset = 0
-    const now = () => clock.unsafeCurrentTimeMillis() + offset
-    const made: Clock.Clock = {
-      [Clock.ClockTypeId]: Clock.ClockTypeId,
-      unsafeCurrentTimeMillis: now,
-      currentTimeMillis: Effect.sync(now),
-      unsafeCurrentTimeNanos: () => clock.unsafeCurrentTimeNanos(),
-      currentTimeNanos: clock.currentTimeNanos,
-      sleep: (duration) => clock.sleep(duration)
-    }
-    return {
-      clock: made,
-      step: (millis: number) =>
-        Effect.sync(() => {
-          offset += millis
-        })
-    }
-  })
   const hour = 3_600_000
 
   for (const [name, by] of [
@@ -110,7 +91,7 @@ describe.concurrent("the wall clock steps an hour", () => {
   ] as const) {
     it.scopedLive(`${name}: commands on a silent node end as they would`, () =>
       Effect.gen(function* () {
-        const { clock, step } = yield* settable
+        const { clock, step } = yield* Clocks.settable
         const nodes = yield* silentCluster(1)
         yield* Effect.gen(function* () {
           const fiber = yield* Effect.fork(Effect.timed(Effect.flip(GhostDB.get("key"))))
@@ -129,7 +110,7 @@ describe.concurrent("the wall clock steps an hour", () => {
 
     it.scopedLive(`${name}: a raft write waits for its leader, who answers after some refusals`, () =>
       Effect.gen(function* () {
-        const { clock, step } = yield* settable
+        const { clock, step } = yield* Clocks.settable
         let refusals = 0
         const raft = (Status: number, Message: string) => ({
           status: 200,

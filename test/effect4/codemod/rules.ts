@@ -58,7 +58,8 @@ export const members: Readonly<Record<string, Names>> = {
     failureOption: "findErrorOption",
     isDie: "hasDies"
   },
-  "effect/Clock": { ClockTypeId: "ClockTypeId" },
+  // The other is the wall clock's in Effect 4; the sources measure durations by it.
+  "effect/Clock": { ClockTypeId: "ClockTypeId", currentTimeNanos: "monotonicTimeNanos" },
   "effect/Config": {
     "Config.Wrap": "Wrap",
     array: "Array",
@@ -186,7 +187,7 @@ export const dropped: ReadonlySet<string> = new Set(["effect/FiberId#none"])
 export const properties: Names = {
   unsafeClose: "closeUnsafe",
   unsafeCurrentTimeMillis: "currentTimeMillisUnsafe",
-  unsafeCurrentTimeNanos: "currentTimeNanosUnsafe",
+  unsafeCurrentTimeNanos: "monotonicTimeNanosUnsafe",
   unsafeOpen: "openUnsafe",
   unsafePoll: "pollUnsafe",
   unsafeUpdate: "updateUnsafe"

@@ -1,10 +1,11 @@
 /** What type-checks in Effect 4 as it did in Effect 3, and would behave otherwise. Each fails without its mend. */
 import { describe, expect, it } from "@effect/vitest"
-import { Deferred, Effect, Exit, Fiber, Latch, Layer, Metric, Stream } from "effect"
+import { Clock, Deferred, Effect, Exit, Fiber, Latch, Layer, Metric, Option, Stream } from "effect"
 import { ClientMetrics, GhostDB, TestCluster } from "effect-ghostdb"
 import * as Immediate from "../src/cache/Immediate.js"
 import * as Intent from "../src/cache/Intent.js"
 import * as Lacking from "../src/model/Lacking.js"
+import * as Clocks from "./support/Clocks.js"
 
 describe("metrics", () => {
   it.effect("a client counts in the registry of the context that it is made in, and nowhere else", () =>
@@ -91,6 +92,26 @@ describe("interruption", () => {
       yield* Fiber.interrupt(fiber)
       yield* latch.open
       expect(Exit.hasInterrupts(yield* Fiber.await(fiber))).toBe(true)
+    })
+  )
+})
+
+describe("time", () => {
+  it.effect("is that of the monotonic clock: a wall clock that is set meanwhile ends no command", () =>
+    Effect.gen(function* () {
+      const clock = yield* Clock.Clock
+      let wall = 0
+      const jumping = Clocks.make({
+        wall: () => (wall += 3_600_000),
+        monotonic: () => clock.monotonicTimeNanosUnsafe(),
+        sleep: (duration) => clock.sleep(duration)
+      })
+      const both = Effect.gen(function* () {
+        yield* GhostDB.put("a", 1)
+        return [yield* GhostDB.get("a"), (yield* GhostDB.getMany(["a"])).get("a")]
+      })
+      const provided = Effect.provideService(Effect.provide(both, TestCluster.layer()), Clock.Clock, jumping)
+      expect(yield* provided).toMatchObject([Option.some(1), { _tag: "Success" }])
     })
   )
 })

@@ -1,5 +1,6 @@
 /**
- * Replaced, since a fiber of Effect 4 holds references, and a tracer only where one was provided.
+ * Replaced, since a fiber of Effect 4 holds references, and a tracer only where one was provided; and since the time in
+ * nanoseconds is there the wall clock's, while the sources measure by the monotonic clock.
  */
 import * as Clock from "effect/Clock"
 import type * as Fiber from "effect/Fiber"
@@ -13,3 +14,6 @@ export const isTraced = (fiber: Fiber.Fiber<unknown, unknown>): boolean => {
 
 /** The fiber's clock. */
 export const clockOf = (fiber: Fiber.Fiber<unknown, unknown>): Clock.Clock => fiber.getRef(Clock.Clock)
+
+/** The time of an event of a span, in nanoseconds since 1970. */
+export const unixNanos = (clock: Clock.Clock): bigint => clock.currentTimeNanosUnsafe()

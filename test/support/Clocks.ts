@@ -1,0 +1,40 @@
+/** Clocks of the tests. A test's own clock is made here, since the two editions of Effect describe one differently. */
+import * as Clock from "effect/Clock"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+/** What a clock is made of. */
+export interface ClockOptions {
+  /** The wall clock, in milliseconds. */
+  readonly wall: () => number
+  /** The monotonic clock, in nanoseconds. */
+  readonly monotonic: () => bigint
+  readonly sleep: (duration: Duration.Duration) => Effect.Effect<void>
+}
+
+/** A clock whose wall clock and monotonic clock are independent of each other. */
+export const make = ({ monotonic, sleep, wall }: ClockOptions): Clock.Clock => ({
+  [Clock.ClockTypeId]: Clock.ClockTypeId,
+  unsafeCurrentTimeMillis: wall,
+  currentTimeMillis: Effect.sync(wall),
+  unsafeCurrentTimeNanos: monotonic,
+  currentTimeNanos: Effect.sync(monotonic),
+  sleep
+})
+
+/** The fiber's clock, but that its wall clock can be set. */
+export const settable = Effect.map(Effect.clock, (clock) => {
+  let offset = 0
+  return {
+    clock: make({
+      wall: () => clock.unsafeCurrentTimeMillis() + offset,
+      monotonic: () => clock.unsafeCurrentTimeNanos(),
+      sleep: (duration) => clock.sleep(duration)
+    }),
+    /** Sets the wall clock so many milliseconds ahead, or back. */
+    step: (millis: number) =>
+      Effect.sync(() => {
+        offset += millis
+      })
+  }
+})
