@@ -1,8 +1,9 @@
 import { describe, expect, it, layer as withLayer } from "@effect/vitest"
-import { Deferred, Duration, Effect, Exit, Fiber, Layer, Metric, Option, Schema, TestClock } from "effect"
+import { Deferred, Duration, Effect, Fiber, Layer, Metric, Option, Schema, TestClock } from "effect"
 import { ClientMetrics, GhostDB, type Json, KeyError, NearCache, type NearCacheOptions } from "effect-ghostdb"
 import * as ReservedKeys from "../../src/cache/ReservedKeys.js"
 import { anotherProcess, inMemory, Nodes, observedOverHttp } from "../support/clusters.js"
+import { defectOf } from "../support/exits.js"
 
 /** A near cache in front of the cluster, which `GhostDB` without it still names. */
 const near = (options: Partial<NearCacheOptions> = {}) =>
@@ -269,7 +270,7 @@ it.effect("options that cannot be used are a defect", () =>
   Effect.forEach([{ capacity: 0 }, { capacity: 1.5 }, { ttl: 0 }], (options) =>
     Effect.gen(function* () {
       const exit = yield* Effect.exit(Effect.scoped(near(options)))
-      expect(Exit.isFailure(exit) && exit.cause._tag === "Die" && String(exit.cause.defect)).toMatch(/capacity|a TTL/)
+      expect(defectOf(exit)).toMatch(/capacity|a TTL/)
     })
   ).pipe(Effect.provide(inMemory()))
 )

@@ -1,6 +1,6 @@
 import { expect, it } from "@effect/vitest"
 import { Effect, Layer, Logger, Metric, Option, TestClock } from "effect"
-import { GhostDB, TestCluster } from "effect-ghostdb"
+import { ClientMetrics, GhostDB, TestCluster } from "effect-ghostdb"
 
 const down = Effect.gen(function* () {
   const cluster = yield* TestCluster
@@ -45,11 +45,7 @@ it.effect("each outage is counted, one a minute logged", () => {
       if (String(message).includes("going on without the cache")) logged.push(message)
     })
   )
-  const outages = Effect.map(Metric.snapshot, (pairs) =>
-    pairs
-      .filter(({ metricKey }) => metricKey.name === "ghostdb.client.outages")
-      .reduce((sum, { metricState }) => sum + ("count" in metricState ? Number(metricState.count) : 0), 0)
-  )
+  const outages = Effect.map(Metric.value(ClientMetrics.outages), ({ count }) => count)
   return Effect.gen(function* () {
     yield* down
     const before = yield* outages

@@ -2,6 +2,7 @@ import { describe, expect, layer as withLayer } from "@effect/vitest"
 import { Clock, Duration, Effect, Either, Exit, Option, Request, RequestResolver, Schema, TestClock } from "effect"
 import { GhostDB, KeyError, Resolver } from "effect-ghostdb"
 import { inMemory, Nodes, observedOverHttp } from "../support/clusters.js"
+import { defectOf } from "../support/exits.js"
 
 class User extends Schema.Class<User>("User")({
   id: Schema.Number,
@@ -98,7 +99,7 @@ for (const [name, layer] of [
             const numbers = GhostDB.forSchema(Schema.Number, { prefix: "bad-ttl:", expiry })
             for (const ttl of [0, -2, 1.5, Number.NaN]) {
               const exit = yield* Effect.exit(numbers.put("a", 1, ttl))
-              expect(Exit.isFailure(exit) && exit.cause._tag === "Die" && String(exit.cause.defect)).toMatch(/a TTL is/)
+              expect(defectOf(exit)).toMatch(/a TTL is/)
             }
             expect(yield* numbers.get("a")).toEqual(Option.none())
           })

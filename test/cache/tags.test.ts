@@ -1,6 +1,6 @@
 /** Tags, and stores that can be cleared: entries that end by a stamp. */
 import { describe, expect, it, layer as withLayer } from "@effect/vitest"
-import { Chunk, Effect, Fiber, Option, Schema, Stream, TestClock } from "effect"
+import { Effect, Fiber, Option, Schema, Stream, TestClock } from "effect"
 import { type CacheEvent, GhostDB, NearCache, TestCluster } from "effect-ghostdb"
 import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
 import { counter, settle } from "../support/cache.js"
@@ -234,7 +234,7 @@ it.effect("events say what becomes of lookups, and of the work behind them", () 
     const taken = yield* Effect.fork(Stream.runCollect(Stream.take(GhostDB.cacheEvents, 1)))
     yield* settle
     yield* numbers.getOrElse("a", Effect.succeed(1))
-    expect(Chunk.toReadonlyArray(yield* Fiber.join(taken))).toEqual([{ type: "Hit", key: "e:a" }])
+    expect([...(yield* Fiber.join(taken))]).toEqual([{ type: "Hit", key: "e:a" }])
   }).pipe(Effect.provide(inMemory()))
 )
 

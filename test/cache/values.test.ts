@@ -8,6 +8,7 @@ import * as GhostDBKeyValueStore from "effect-ghostdb/KeyValueStore"
 import * as GhostDBPersistence from "effect-ghostdb/Persistence"
 import { counter, settle } from "../support/cache.js"
 import { inMemory, Nodes } from "../support/clusters.js"
+import { defectOf } from "../support/exits.js"
 
 const Price = Schema.Struct({
   name: Schema.String,
@@ -35,7 +36,7 @@ describe("values that JSON would not hold as they are", () => {
           const many = yield* prices.putMany([["a", value]])
           expect(many.get("a")).toMatchObject({ _tag: "Left", left: { _tag: "ParseError" } })
           const exit = yield* Effect.exit(prices.getOrElse("a", Effect.succeed(value)))
-          expect(Exit.isFailure(exit) && exit.cause._tag === "Die" && String(exit.cause.defect)).toMatch(message)
+          expect(defectOf(exit)).toMatch(message)
         }
         expect(yield* prices.get("a")).toEqual(Option.none())
         const names = GhostDB.forSchema(Schema.Record({ key: Schema.String, value: Schema.Number }))

@@ -5,7 +5,7 @@ import { clientOf } from "../support/clients.js"
 import { fixture, run } from "../support/program.js"
 
 const topologyWhere = (predicate: (topology: Topology) => boolean) =>
-  GhostDB.topology.pipe(Stream.filter(predicate), Stream.runHead, Effect.flatten)
+  GhostDB.topology.pipe(Stream.filter(predicate), Stream.runHead, Effect.map(Option.getOrThrow))
 
 /** So many that each node has its part of the keys, whatever its port. */
 const replicas = 100

@@ -73,7 +73,8 @@ const ways: Record<
   "their fibers": Effect.fnUntraced(function* (commands, arrived) {
     const fibers = yield* Effect.forEach(commands, (command) => Effect.fork(command))
     yield* arrived
-    for (const exit of yield* Effect.forEach(fibers, Fiber.interrupt)) assert.isTrue(Exit.isInterrupted(exit))
+    for (const exit of yield* Effect.forEach(fibers, (fiber) => Fiber.interrupt(fiber)))
+      assert.isTrue(Exit.isInterrupted(exit))
   }),
   "Effect.timeoutOption": Effect.fnUntraced(function* (commands, arrived) {
     const ends = yield* Effect.forEach(commands, (command) => Effect.timeoutOption(command, "50 millis"), {
@@ -223,7 +224,10 @@ describe.concurrent("a command that is interrupted during", () => {
         const fibers = yield* Effect.forEach(Arr.range(0, 9), (i) => Effect.fork(GhostDB.get(`key-${i}`)))
         yield* HostileServer.eventually("the sweep", () => asked(node, "ping") === before + 2)
         const [some, others] = Arr.splitAt(fibers, 5)
-        yield* atOnce("those who are interrupted", Effect.forEach(some, Fiber.interrupt))
+        yield* atOnce(
+          "those who are interrupted",
+          Effect.forEach(some, (fiber) => Fiber.interrupt(fiber))
+        )
         yield* node.behave("answers as it should")
         yield* letGo
         assert.deepStrictEqual(yield* Effect.forEach(others, Fiber.join), Arr.replicate(Option.none(), 5))

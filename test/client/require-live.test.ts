@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Either, Layer } from "effect"
+import { Effect, Either, Layer, Option } from "effect"
 import { GhostDB, NoMoreServers } from "effect-ghostdb"
 import * as HostileServer from "../support/HostileServer.js"
 import { client, type Node, reasonsOf } from "../support/scene.js"
@@ -19,7 +19,7 @@ describe.concurrent("requireLive", () => {
       const [silent, refusing] = yield* nodes
       yield* silent.behave("accepts and never answers", "badly")
       yield* refusing.stop
-      const failure = yield* Effect.flip(yield* built([silent, refusing], true))
+      const failure = Option.getOrThrow(Either.getLeft(yield* built([silent, refusing], true)))
       assert.instanceOf(failure, NoMoreServers)
       assert.deepStrictEqual(failure instanceof NoMoreServers ? reasonsOf(failure) : [], [
         `${silent.address} AttemptTimeout`,

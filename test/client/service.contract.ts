@@ -2,6 +2,7 @@ import { describe, expect, layer as withLayer } from "@effect/vitest"
 import { Duration, Effect, Either, type Layer, Option, TestClock } from "effect"
 import { type Dialect, GhostDB, type Json, KeyError, type NodesFileError, type NoMoreServers } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
+import { defectOf } from "../support/exits.js"
 
 /**
  * What every implementation of the service does, whatever carries its requests. The layer's nodes share the test's clock.
@@ -171,9 +172,7 @@ export const contract = (
           Effect.gen(function* () {
             // @ts-expect-error one of them is a string
             const exit = yield* Effect.exit(GhostDB.put("contract:ttl:bad", 1, ttl))
-            expect(exit._tag === "Failure" && exit.cause._tag === "Die" && String(exit.cause.defect)).toMatch(
-              /a TTL is/
-            )
+            expect(defectOf(exit)).toMatch(/a TTL is/)
             expect(yield* GhostDB.get("contract:ttl:bad")).toEqual(Option.none())
           })
         )
@@ -184,9 +183,7 @@ export const contract = (
           const cycle: { self?: Json } = {}
           cycle.self = cycle as Json
           const exit = yield* Effect.exit(GhostDB.put("contract:cycle", cycle))
-          expect(exit._tag === "Failure" && exit.cause._tag === "Die" && String(exit.cause.defect)).toMatch(
-            /"contract:cycle".*circular/
-          )
+          expect(defectOf(exit)).toMatch(/"contract:cycle".*circular/)
           expect(yield* GhostDB.get("contract:cycle")).toEqual(Option.none())
         })
       )

@@ -1,19 +1,7 @@
 import { FileSystem } from "@effect/platform"
 import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  Array as Arr,
-  Chunk,
-  Deferred,
-  Effect,
-  Fiber,
-  Layer,
-  Logger,
-  Option,
-  Schedule,
-  Stream,
-  TestClock
-} from "effect"
+import { Array as Arr, Deferred, Effect, Fiber, Layer, Logger, Option, Schedule, Stream, TestClock } from "effect"
 import { GhostDB, GhostDBLive, type GhostDBOptions, type Topology } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
@@ -234,7 +222,7 @@ describe.concurrent("a nodes file that is rewritten", () => {
         assert.deepStrictEqual(yield* GhostDB.get("key"), Option.some(1))
         yield* file.write(textOf([one, two]))
         const topologies = yield* Effect.timeout(Fiber.join(changes), "1 minute")
-        for (const topology of Chunk.toReadonlyArray(topologies).slice(0, -1)) {
+        for (const topology of Array.from(topologies).slice(0, -1)) {
           assert.deepStrictEqual(addressesOf(topology), [one.address])
         }
       }).pipe(Effect.provide(client(file.path)))

@@ -1,4 +1,4 @@
-import { Array as Arr, Effect, Logger, Queue, Schedule, Stream } from "effect"
+import { Array as Arr, Effect, Logger, Option, Queue, Schedule, Stream } from "effect"
 import type * as Watched from "../../src/discovery/Watched.js"
 import type { NodesFileError } from "../../src/model/GhostDBError.js"
 /** A queue of what is logged, and the layer that fills it. */
@@ -15,7 +15,7 @@ export const logged = (lines: Queue.Dequeue<string>, pattern: RegExp) =>
   Stream.fromQueue(lines).pipe(
     Stream.filter((line) => pattern.test(line)),
     Stream.runHead,
-    Effect.flatten
+    Effect.map(Option.getOrThrow)
   )
 
 /** Runs a source's changes into a queue, its logs into another. */

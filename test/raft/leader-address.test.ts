@@ -12,7 +12,7 @@ describe.concurrent("the leader's address", () => {
       expect(yield* GhostDB.put(key, key)).toBe("STORED")
       expect(yield* GhostDB.get(key)).toEqual(Option.some(key))
     }
-    return yield* Effect.flatten(GhostDB.leader)
+    return yield* Effect.map(GhostDB.leader, Option.getOrThrow)
   })
 
   it.scopedLive("several members on one host: the one that leads is told from the others", () =>

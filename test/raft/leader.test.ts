@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { type Context, Effect, Fiber, Option, Schedule, TestClock } from "effect"
+import { type Context, Effect, Either, Fiber, Option, Schedule, TestClock } from "effect"
 import { Client, GhostDB, type Json, NoMoreServers, TestCluster, Transport } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import { counted, inMemory, keys, ruling, stopLeader, sum } from "../support/raft.js"
@@ -79,7 +79,7 @@ describe.concurrent("the leader of a raft cluster", () => {
       yield* TestClock.adjust("299 millis")
       expect(yield* Fiber.poll(write)).toEqual(Option.none())
       yield* TestClock.adjust("1 millis")
-      const error = yield* Effect.flip(Effect.flatten(Fiber.join(write)))
+      const error = Option.getOrThrow(Either.getLeft(yield* Fiber.join(write)))
       expect(error.message).toBe(
         "no GhostDB node served the command: node-1 NotLeader (the node does not lead its raft cluster); " +
           "node-2 NotLeader (the raft cluster has no leader); node-3 NotLeader (the raft cluster has no leader)"

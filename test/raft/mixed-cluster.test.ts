@@ -150,7 +150,7 @@ describe.concurrent("a mixed cluster", () => {
         GhostDB.topology.pipe(
           Stream.filter((topology) => topology.placement === placement && topology.dead.length === 0),
           Stream.runHead,
-          Effect.flatten
+          Effect.map(Option.getOrThrow)
         )
       yield* Effect.gen(function* () {
         let ended = 0
@@ -179,8 +179,7 @@ describe.concurrent("a mixed cluster", () => {
           yield* NodeServer.make({ port: server.port, dialect: "raft", raftGroup })
           expect((yield* until(i < 2 ? "mixed" : "replicated")).live).toHaveLength(3)
         }
-        const [exit] = yield* Effect.all([Fiber.interrupt(load)])
-        expect(Exit.isInterrupted(exit)).toBe(true)
+        expect(Exit.isInterrupted(yield* Fiber.interrupt(load))).toBe(true)
         expect(yield* GhostDB.flush).toBe("FLUSHED")
         expect(yield* Effect.forEach(keys, (key) => GhostDB.put(key, key))).toEqual(keys.map(() => "STORED"))
         for (const { address } of servers) expect(yield* GhostDB.nodeSize(address)).toEqual(Option.some(keys.length))

@@ -43,7 +43,7 @@ describe("CacheNode", () => {
           yield* TestClock.setTime(start)
           const node = yield* CacheNode.make({ dialect, emulateQuirks: true, metricsInterval: "1 second" })
           const tick = TestClock.adjust("1 second")
-          yield* Effect.repeatN(tick, before - 1).pipe(Effect.when(() => before > 0))
+          if (before > 0) yield* Effect.repeatN(tick, before - 1)
           let recorded = false
           for (const exchange of fixtures[dialect]) {
             if (exchange.command === "getSysMetrics" && !recorded) {

@@ -1,4 +1,4 @@
-import { Effect, Layer, Stream } from "effect"
+import { Effect, Layer, Option, Stream } from "effect"
 import {
   Client,
   GhostDB,
@@ -30,6 +30,7 @@ export const embeddedLayer = (
   )
 
 /** The topology as it is now. */
-export const topologyNow: Effect.Effect<Topology, never, GhostDB> = Effect.orDie(
-  Effect.flatten(Stream.runHead(GhostDB.topology))
+export const topologyNow: Effect.Effect<Topology, never, GhostDB> = Effect.map(
+  Stream.runHead(GhostDB.topology),
+  Option.getOrThrow
 )

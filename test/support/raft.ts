@@ -1,5 +1,6 @@
-import { Effect, HashMap, Logger, Option } from "effect"
+import { Effect, Logger, Option } from "effect"
 import { type CacheNode, type NodeServer, TestCluster, type TestClusterOptions } from "effect-ghostdb"
+import { annotationsOf } from "./annotations.js"
 import { clientOf } from "./clients.js"
 
 /** So many that each node owns some keys, which is what makes `readFrom: "any"` ask it. */
@@ -24,7 +25,7 @@ export const counted = (command: keyof CacheNode.CommandCounts) =>
 export const sum = (counts: ReadonlyArray<number>) => counts.reduce((total, count) => total + count, 0)
 
 /** The leader by the nodes themselves. */
-export const ruling = Effect.flatMap(TestCluster, (cluster) => Effect.flatten(cluster.leader))
+export const ruling = Effect.flatMap(TestCluster, (cluster) => Effect.map(cluster.leader, Option.getOrThrow))
 
 export const stopLeader = Effect.gen(function* () {
   const cluster = yield* TestCluster
@@ -40,8 +41,9 @@ export const clients = (servers: ReadonlyArray<NodeServer.NodeServer>) => client
 export const logLines = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.suspend(() => {
     const lines: Array<string> = []
-    const collector = Logger.make(({ annotations, logLevel, message }) => {
-      const node = Option.getOrElse(HashMap.get(annotations, "node"), () => "")
+    const collector = Logger.make((options) => {
+      const { logLevel, message } = options
+      const { node = "" } = annotationsOf(options)
       lines.push(`${logLevel.label} ${String(message)} ${String(node)}`.trimEnd())
     })
     return Effect.as(Effect.provide(effect, Logger.replace(Logger.defaultLogger, collector)), lines)

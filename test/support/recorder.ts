@@ -1,4 +1,5 @@
-import { HashMap, Inspectable, Logger, type Record } from "effect"
+import { Inspectable, Logger, type Record } from "effect"
+import { annotationsOf } from "./annotations.js"
 
 export interface Line {
   readonly level: string
@@ -9,11 +10,12 @@ export interface Line {
 /** A logger in place of the default one, and what it has been given. */
 export const recorder = () => {
   const lines: Array<Line> = []
-  const logger = Logger.make<unknown, void>(({ annotations, cause, logLevel, message }) => {
+  const logger = Logger.make<unknown, void>((options) => {
+    const { cause, logLevel, message } = options
     lines.push({
       level: logLevel.label,
       text: `${Inspectable.toStringUnknown(message)} ${Inspectable.toStringUnknown(cause)}`,
-      annotations: Object.fromEntries(HashMap.toEntries(annotations))
+      annotations: annotationsOf(options)
     })
   })
   return { lines, layer: Logger.replace(Logger.defaultLogger, logger) }

@@ -64,7 +64,7 @@ export const revivals = { revive: Schedule.spaced("20 millis") }
 /** Puts and gets each key, over and over, until it is interrupted; dies of the first wrong answer and of any failure. */
 const traffic = (keys: ReadonlyArray<string>, rounds: Ref.Ref<number>) =>
   Effect.forEach(keys, (key) => Effect.zipRight(GhostDB.put(key, key), GhostDB.get(key))).pipe(
-    Effect.tap((values) => assert.deepStrictEqual<unknown>(values, keys.map(Option.some))),
+    Effect.map((values) => assert.deepStrictEqual<unknown>(values, keys.map(Option.some))),
     Effect.zipRight(Ref.update(rounds, (n) => n + 1)),
     Effect.repeat(Schedule.spaced("2 millis"))
   )

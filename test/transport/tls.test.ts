@@ -33,7 +33,7 @@ describe.concurrent("over TLS", () => {
   it.scopedLive("an untrusted one is down, and the detail says why", () =>
     Effect.gen(function* () {
       const { context, node, result } = yield* served({})
-      const failure = yield* Effect.flip(result)
+      const failure = Option.getOrThrow(Either.getLeft(result))
       assert.match(failure.message, /Unreachable \(\w*(CERT|LEAF|ISSUER)\w*\)/)
       assert.strictEqual((yield* Effect.provide(topologyNow, context)).dead.length, 1)
       assert.deepStrictEqual(node.requests, [])
@@ -52,7 +52,7 @@ describe.concurrent("over TLS", () => {
       const good = yield* served({ ca: pem("ca.crt"), servername: "ghostdb.test" })
       assert.deepStrictEqual(good.result, Either.right(Option.some("value")))
       const other = yield* served({ ca: pem("ca.crt"), servername: "other.test" })
-      const failure = yield* Effect.flip(other.result)
+      const failure = Option.getOrThrow(Either.getLeft(other.result))
       assert.include(failure.message, "Unreachable (ERR_TLS_CERT_ALTNAME_INVALID)")
     })
   )

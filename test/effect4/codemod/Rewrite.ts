@@ -177,14 +177,20 @@ class Rewriter implements Context {
         return `${this.name(method, false)}(${args.join(", ")})`
       }
     }
-    if (ts.isCallExpression(node) || ts.isNewExpression(node) || ts.isTypeReferenceNode(node)) {
+    if (
+      ts.isCallExpression(node) ||
+      ts.isNewExpression(node) ||
+      ts.isTypeReferenceNode(node) ||
+      ts.isExpressionWithTypeArguments(node)
+    ) {
       const callee = ts.isTypeReferenceNode(node) ? node.typeName : node.expression
-      const dropped = ts.isTypeReferenceNode(node) ? undefined : this.withoutDropped(node)
+      const isCall = ts.isCallExpression(node) || ts.isNewExpression(node)
+      const dropped = isCall ? this.withoutDropped(node) : undefined
       if (dropped !== undefined) return dropped
       const target = this.targetOf(callee)
       const rule = target && of(calls, `${target.module}#${target.member}`)
       if (rule !== undefined) return rule(node, this)
-      // Context.Tag("id")<Self, Shape>()
+      // Context.Tag("id")<Self, Shape>(), class A extends Request.TaggedClass("A")<B, C, D>
       const inner = ts.isCallExpression(callee) ? this.targetOf(callee.expression) : undefined
       const curried = inner && of(calls, `${inner.module}#${inner.member}()`)
       if (curried !== undefined) return curried(node, this)
@@ -253,6 +259,8 @@ class Rewriter implements Context {
     const target = this.targetOf(node)
     if (target !== undefined) return this.member(node, target)
     if (ts.isQualifiedName(node)) return undefined
+    const path = of(rules.paths, this.raw(node))
+    if (path !== undefined) return path
     const name =
       of(rules.properties, node.name.text) ?? (this.readsResults ? of(rules.results, node.name.text) : undefined)
     if (name === undefined) return undefined

@@ -2,12 +2,12 @@
 import ts from "typescript"
 import type { Context } from "./Rewrite.js"
 
-type Call = ts.CallExpression | ts.NewExpression | ts.TypeReferenceNode
+type Call = ts.CallExpression | ts.NewExpression | ts.TypeReferenceNode | ts.ExpressionWithTypeArguments
 
 type Rule = (node: Call, cx: Context) => string
 
 const argumentsOf = (node: Call): ReadonlyArray<ts.Expression> =>
-  ts.isTypeReferenceNode(node) ? [] : (node.arguments ?? [])
+  ts.isCallExpression(node) || ts.isNewExpression(node) ? (node.arguments ?? []) : []
 
 const typesOf = (node: Call): ReadonlyArray<ts.TypeNode> => node.typeArguments ?? []
 
@@ -110,12 +110,18 @@ const filterMap = (path: string): Rule =>
 
 export const calls: Readonly<Record<string, Rule>> = {
   "effect/Array#filterMap": filterMap("effect/Array#filterMap"),
+  "effect/Cause#pretty": call("effect/Cause#pretty", ([cause]) => [cause ?? ""]),
   "effect/Cause#failureOrCause": (node, cx) =>
     `${member("effect/Result#flip", cx)}(${call("effect/Cause#findError")(node, cx)})`,
   "effect/Context#Tag()": (node, cx) => {
     if (!ts.isCallExpression(node) || !ts.isCallExpression(node.expression)) return cx.fail(node, "no class")
     const id = node.expression.arguments.map(cx.text).join(", ")
     return `${member("effect/Context#Service", cx)}${generics(node, cx)}()(${id})`
+  },
+  "effect/Context#Tag.Service": (node, cx) => {
+    const [tag] = typesOf(node)
+    if (tag === undefined) return cx.fail(node, "no tag")
+    return `${member("effect/Context#Service.Shape", cx, true)}<${ts.isTypeReferenceNode(tag) ? "typeof " : ""}${cx.text(tag)}>`
   },
   "effect/Cause#dieOption": (node, cx) =>
     `${member("effect/Result#getSuccess", cx)}(${call("effect/Cause#findDefect")(node, cx)})`,
@@ -139,7 +145,15 @@ export const calls: Readonly<Record<string, Rule>> = {
   "effect/Logger#replace": call("effect/Logger#layer", ([, logger]) => [`[${logger}]`]),
   "effect/Request#complete": call("~/../test/support/Requests#complete"),
   "effect/Request#fail": call("~/../test/support/Requests#fail"),
+  "effect/Request#TaggedClass()": (node, cx) => {
+    if (!ts.isExpressionWithTypeArguments(node) || !ts.isCallExpression(node.expression))
+      return cx.fail(node, "no class")
+    const [success, error, fields] = typesOf(node).map(cx.text)
+    const tag = node.expression.arguments.map(cx.text).join(", ")
+    return `${member("effect/Request#TaggedClass", cx)}(${tag})<${fields}, ${success}, ${error}>`
+  },
   "effect/Request#succeed": call("~/../test/support/Requests#succeed"),
+  "effect/RequestResolver#fromFunction": call("~/../test/support/Requests#fromFunction"),
   "effect/RequestResolver#makeBatched": call("~/../test/support/Requests#makeBatched"),
   "effect/Schema#parseJson": (node, cx) =>
     argumentsOf(node).length === 0
@@ -180,6 +194,13 @@ export const calls: Readonly<Record<string, Rule>> = {
     return `${member("effect/Result#makeEquivalence", cx)}(${cx.text(right)}, ${cx.text(left)})`
   },
   "effect/Exit#fromEither": call("~/model/Lacking#exitOf"),
+  "effect/Fiber#interrupt": (node, cx) => {
+    const interrupt = call("effect/Fiber#interrupt")(node, cx)
+    if (ts.isYieldExpression(node.parent) && ts.isExpressionStatement(node.parent.parent)) return interrupt
+    // Where it may be used, its value is the exit of the fiber.
+    const exit = call("effect/Fiber#await")(node, cx)
+    return `${member("effect/Effect#andThen", cx)}(${interrupt}, ${exit})`
+  },
   "effect/Fiber#interruptFork": call("~/model/Lacking#interruptFork"),
   "@effect/platform/HttpClient#withTracerDisabledWhen": dual(2, (self, [predicate], cx) => {
     const tracing = `${member("effect/http/HttpClient#TracerDisabledWhen", cx)}, ${predicate}`
@@ -210,7 +231,8 @@ export const calls: Readonly<Record<string, Rule>> = {
   "effect/Schema#Record": record,
   "effect/Schema#Schema": (node, cx) => {
     const [type, encoded, services] = typesOf(node).map(cx.text)
-    if (encoded === undefined) return `${member("effect/Schema#Schema", cx, true)}${generics(node, cx)}`
+    // With one parameter it has no other type when it is encoded.
+    if (encoded === undefined) return `${member("effect/Schema#Codec", cx, true)}${generics(node, cx)}`
     const both = services === undefined ? "" : `, ${services}, ${services}`
     return `${member("effect/Schema#Codec", cx, true)}<${type}, ${encoded}${both}>`
   },

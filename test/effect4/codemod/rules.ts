@@ -146,7 +146,9 @@ export const members: Readonly<Record<string, Names>> = {
   },
   "effect/Schema": {
     BigIntFromSelf: "BigInt",
+    Date: "DateFromString",
     DateFromSelf: "Date",
+    Duration: "DurationFromString",
     Object: "ObjectKeyword",
     "Schema.Type": "Schema.Type",
     "Schema.Encoded": "Codec.Encoded",
@@ -165,6 +167,7 @@ export const members: Readonly<Record<string, Names>> = {
 
 /** What stands for a member that has a rule as a call, where it is no call. */
 export const values: Readonly<Record<string, string>> = {
+  "effect/Cause#pretty": "effect/Cause#pretty",
   "effect/Effect#disconnect": "~/model/Lacking#disconnect",
   "effect/Exit#fromEither": "~/model/Lacking#exitOf",
   "effect/Schema#Schema": "effect/Schema#Schema"
@@ -193,8 +196,11 @@ export const properties: Names = {
   unsafeUpdate: "updateUnsafe"
 }
 
-/** Options that Effect 4 has not. */
-export const options: ReadonlySet<string> = new Set(["captureStackTrace"])
+/** Members of values by the names of both: a level is a text in Effect 4. */
+export const paths: Names = { "logLevel.label": "logLevel.toUpperCase()" }
+
+/** Options that Effect 4 has not: requests of one moment are always one batch. */
+export const options: ReadonlySet<string> = new Set(["batching", "captureStackTrace"])
 
 /** Methods that are functions of a module. */
 export const methods: Names = {

@@ -64,6 +64,8 @@ const makeTester = <R>(provide: (effect: Effect.Effect<unknown, unknown, R>) => 
   })
 }
 
+type Tester<R> = ReturnType<typeof makeTester<R>>
+
 const scopedTest = makeTester<Scope.Scope>((effect) => Effect.provide(Effect.scoped(effect), testServices))
 const scopedLive = makeTester<Scope.Scope>(Effect.scoped)
 
@@ -81,10 +83,16 @@ export const it = Object.assign(V.it, {
   ) => V.it(name, () => fc.assert(fc.property(arbitraryOf(arbitraries), body), options?.fastCheck))
 })
 
+/** `it` whose tests have what a layer gives. */
+type Own<R> = Omit<typeof it, "effect" | "scoped"> & {
+  readonly effect: Tester<R | Scope.Scope>
+  readonly scoped: Tester<R | Scope.Scope>
+}
+
 /** Tests that share a layer, which is built before the first of them. */
 export const layer =
   <R, E>(shared: Layer.Layer<R, E>, options?: { readonly excludeTestServices?: boolean }) =>
-  (...args: [name: string, f: (own: typeof it) => void] | [f: (own: typeof it) => void]) => {
+  (...args: [name: string, f: (own: Own<R>) => void] | [f: (own: Own<R>) => void]) => {
     const [name, f] = args.length === 1 ? [undefined, args[0]] : args
     const tests = () => {
       const scope = Effect.runSync(Scope.make())

@@ -1,15 +1,17 @@
 /** The assertions of `@effect/vitest/utils` that the tests use; see EffectVitest.ts. */
 import * as assert from "node:assert"
 
-export const deepStrictEqual = <A>(actual: A, expected: A): void => assert.deepStrictEqual(actual, expected)
+export const deepStrictEqual = <A>(actual: A, expected: A, message?: string): void =>
+  assert.deepStrictEqual(actual, expected, message)
 
-export const strictEqual = <A>(actual: A, expected: A): void => assert.strictEqual(actual, expected)
+export const strictEqual = <A>(actual: A, expected: A, message?: string): void =>
+  assert.strictEqual(actual, expected, message)
 
 export function assertTrue(self: unknown): asserts self {
   assert.strictEqual(self, true)
 }
 
-export const assertFalse = (self: unknown): void => assert.strictEqual(self, false)
+export const assertFalse = (self: unknown, message?: string): void => assert.strictEqual(self, false, message)
 
 export const assertMatch = (actual: string, regexp: RegExp): void => assert.match(actual, regexp)
 

@@ -4,6 +4,11 @@ import * as Exit from "effect/Exit"
 import type * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 
+/** A resolver of one request at a time. */
+export const fromFunction = <Req extends Request.Any>(
+  f: (request: Req) => Request.Success<Req>
+): RequestResolver.RequestResolver<Req> => RequestResolver.fromFunction<Req>(({ request }) => f(request))
+
 const entries = new WeakMap<object, Request.Entry<never>>()
 
 export const makeBatched = <Req extends Request.Any, R>(
