@@ -8,9 +8,11 @@ const exports: Readonly<Record<string, string>> = {
   "effect/Context": "Service Reference",
   "effect/Deferred": "make makeUnsafe Deferred",
   "effect/Effect":
-    "Effect Success callback catch fail flatMap fork forkChild gen map result succeed timeoutOrElse withSpan",
+    "Effect Success andThen callback catch fail flatMap fork forkChild gen map result succeed timeoutOrElse withSpan",
+  "effect/Fiber": "await interrupt",
   "effect/Option": "Option none some",
   "effect/Queue": "offerUnsafe",
+  "effect/Request": "TaggedClass",
   "effect/Result": "Result Success Failure fail succeed isFailure match",
   "effect/Schema": "Codec Literals Schema SchemaError String Struct Union",
   "effect/Stream": "switchMap flatMap succeed",
@@ -119,9 +121,20 @@ describe("calls of another shape", () => {
     [
       `Effect.withSpan(f, "a", { captureStackTrace: false, kind: "client" })`,
       `Effect.withSpan(f, "a", { kind: "client" })`
+    ],
+    [
+      `class A extends Request.TaggedClass("A")<string, never, { readonly id: number }> {}`,
+      `class A extends Request.TaggedClass("A")<{ readonly id: number }, string, never> {}`
+    ],
+    [`type A = Context.Tag.Service<Tag>`, `type A = Context.Service.Shape<typeof Tag>`],
+    [`lines.push(logLevel.label)`, `lines.push(logLevel.toUpperCase())`],
+    [`function* f() { yield* Fiber.interrupt(a) }`, `function* f() { yield* Fiber.interrupt(a) }`],
+    [
+      `function* f() { return yield* Fiber.interrupt(a) }`,
+      `function* f() { return yield* Effect.andThen(Fiber.interrupt(a), Fiber.await(a)) }`
     ]
   ])("%s", (before, after) => {
-    const modules = ["Context", "Deferred", "Effect", "FiberId", "Schema", "Stream"]
+    const modules = ["Context", "Deferred", "Effect", "Fiber", "FiberId", "Request", "Schema", "Stream"]
     const imports = modules.map((module) => `import * as ${module} from "effect/${module}"`).join("\n")
     expect(rewritten(`${imports}\n${before}\n`).split("\n").slice(-2)).toEqual([after, ""])
   })
