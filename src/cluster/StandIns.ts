@@ -7,7 +7,7 @@ import type * as Scope from "effect/Scope"
 import type { Settings } from "../model/GhostDBConfig.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type { Connections } from "../transport/Transport.js"
-import * as ClusterState from "./ClusterState.js"
+import type * as ClusterState from "./ClusterState.js"
 import { patience } from "./Handshake.js"
 import * as Monotonic from "./Monotonic.js"
 import * as Routing from "./Routing.js"
@@ -27,7 +27,8 @@ const concurrency = 64
 
 /**
  * The nodes on which a key can be deleted, of those that took its writes, the last one last: it does not serve the key as
- * things are, or another took a later write.
+ * things are, or another took a later write. A node that has become a raft member since then has none of what it was given,
+ * and a delete there would be one in all its cluster.
  */
 export const strays = (
   self: ClusterState.ClusterState,
@@ -36,7 +37,11 @@ export const strays = (
 ): ReadonlyArray<string> => {
   const serving = Routing.route(self, key, false)
   if (typeof serving !== "object") return []
-  return nodes.filter((node, at) => ClusterState.isLive(self, node) && (node !== serving.node || at < nodes.length - 1))
+  return nodes.filter((node, at) => {
+    const state = self.nodes.get(node)
+    if (state === undefined || state.death !== undefined || state.dialect === "raft") return false
+    return node !== serving.node || at < nodes.length - 1
+  })
 }
 
 /** Remembers until the scope closes. */

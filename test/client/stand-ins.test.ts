@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option, Schedule, TestClock } from "effect"
-import { GhostDB, NodeServer, TestCluster } from "effect-ghostdb"
+import { Effect, Layer, Option, Schedule, TestClock } from "effect"
+import { CacheNode, Client, GhostDB, NodeServer, RaftGroup, TestCluster } from "effect-ghostdb"
 import { clientOf, topologyNow } from "../support/clients.js"
+import * as FakeTransport from "../support/FakeTransport.js"
 
 const keys = Array.from({ length: 200 }, (_, i) => `key:${i}`)
 const putAll = (value: string) => Effect.forEach(keys, (key) => GhostDB.put(key, value), { discard: true })
@@ -54,5 +55,36 @@ describe.concurrent("what a stand-in was given is deleted there when the owner i
         expect((yield* getAll).filter(is("second"))).toEqual([])
       }).pipe(Effect.provide(clientOf(servers, client)))
     })
+  )
+})
+
+describe("an upgrade from v2 to raft while an owner is away", () => {
+  it.effect("what a stand-in was given as a v2 node is not deleted in the raft cluster that it has joined", () =>
+    Effect.gen(function* () {
+      const names = ["10.0.0.1", "10.0.0.2", "10.0.0.3"] as const
+      const raftGroup = yield* RaftGroup.make({})
+      const up = new Map<string, CacheNode.CacheNode>()
+      for (const name of names) up.set(name, yield* CacheNode.make({ dialect: "v2" }))
+      const upgrade = (name: string) =>
+        Effect.map(CacheNode.make({ dialect: "raft", raftGroup, raftHost: name }), (node) => up.set(name, node))
+      const transport = FakeTransport.layer(
+        (node, command, body) =>
+          up.get(node)?.handle(command, body) ?? Effect.fail({ reason: "Refused", detail: "the node is stopped" })
+      )
+      const layer = Layer.provide(Client.layer({ ...client, retry: Schedule.stop, nodes: names }), transport)
+      yield* Effect.gen(function* () {
+        yield* putAll("first")
+        up.delete(names[2])
+        yield* Effect.forEach(keys, GhostDB.get)
+        yield* putAll("second")
+        for (const name of [names[0], names[1]]) yield* upgrade(name)
+        yield* putAll("third")
+        expect((yield* topologyNow).placement).toBe("replicated")
+        yield* upgrade(names[2])
+        yield* TestClock.adjust("1 second")
+        expect((yield* topologyNow).dead).toEqual([])
+        expect((yield* getAll).every(is("third"))).toBe(true)
+      }).pipe(Effect.provide(layer))
+    }).pipe(Effect.scoped)
   )
 })
