@@ -22,9 +22,13 @@ interface Run<A, E> {
   exit: Exit.Exit<A, E> | undefined
 }
 
+/** This process was blocked where a timer is late by more than this part of its time. */
+const blocked = 1 / 16
+
 /**
  * Runs `work` in the scope's fibers, each for at most `timeout` milliseconds; `timedOut` is the result of a run that takes
- * longer, `closed` of one that the scope's end interrupts, and `late` that of a caller whose deadline passes before.
+ * longer, `closed` of one that the scope's end interrupts, and `late` that of a caller whose deadline passes before. Where the
+ * process was blocked when the time was over, what has arrived meanwhile counts, and otherwise the result is `late`.
  */
 export const make = <A, E>(options: {
   readonly work: (key: string, deadline: number) => Effect.Effect<A, E>
@@ -46,14 +50,19 @@ export const make = <A, E>(options: {
         run.exit = exit
         for (const end of [...run.callers]) end(exit)
       }
+      const timer = Effect.flatMap(Effect.sleep(options.timeout), () =>
+        Monotonic.unsafeNow(clock) - endsAt > options.timeout * blocked
+          ? Effect.as(Effect.sleep(1), options.late)
+          : Effect.succeed(options.timedOut)
+      )
       // By hand, and not by `Effect.timeout`, which would take three fibers more for each node's first use.
-      return Effect.zipWith(fork(options.work(key, endsAt)), fork(Effect.sleep(options.timeout)), (work, timer) => {
+      return Effect.zipWith(fork(options.work(key, endsAt)), fork(timer), (work, timer) => {
         work.addObserver((exit) => {
           timer.unsafeInterruptAsFork(FiberId.none)
           settle(Exit.isInterrupted(exit) ? options.closed : exit)
         })
         timer.addObserver((exit) => {
-          settle(Exit.isSuccess(exit) ? options.timedOut : options.closed)
+          settle(Exit.isSuccess(exit) ? exit.value : options.closed)
           work.unsafeInterruptAsFork(FiberId.none)
         })
         return run
