@@ -31,8 +31,8 @@ export const make = Effect.fnUntraced(function* (
   const pings = yield* Shared.make<Dialect, Fault>({
     // Where the transport ends it at this deadline and not as an attempt, replies before it were still arriving.
     work: (node, endsAt) => request(connections, node, Dialects.ping, endsAt - grace, { urgent: true }),
-    // The transport ends the attempt, by its own clock: this one runs while the process is blocked as well.
-    timeout: Math.max(attemptTimeout * patience, commandDeadline) + grace,
+    // The transport ends the attempt, which may have to wait for one before it that is late as well.
+    timeout: Math.max(attemptTimeout * patience * 2, commandDeadline) + grace,
     timedOut: Exit.fail(silent(attemptTimeout)),
     late: Exit.fail({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
     closed: Exit.fail({ reason: "Reset", detail: "the connection was closed by the client" })
