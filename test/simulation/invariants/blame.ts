@@ -86,7 +86,7 @@ export const aSuccessClearsTheFailuresBeforeIt: Invariant = (history) =>
         .filter(({ node }) => hasSparedPings(history, client, node))
         .flatMap(({ failure, node }) => {
           const since = lastSuccess(history, client, node, time)
-          if (since === undefined) return []
+          if (since === undefined || mayFailUnseen(history, client, since, time)) return []
           // The one that killed it went on elsewhere, and may have succeeded there.
           const failed = 1 + failuresOn(history, client, since, time)
           return failed >= failureThreshold
@@ -121,6 +121,20 @@ const lastSuccess = (history: History, client: string, node: string, before: num
     )
     return isDone ? ended : latest
   }, undefined)
+
+/**
+ * Whether commands of the client may have failed that are no operations: those of a lookup, which ends well all the same, and
+ * the stamps of `clear` and `expireTags`, which are put again later.
+ */
+const mayFailUnseen = ({ entries }: History, client: string, since: number, until: number): boolean =>
+  entries.some(({ began, ended, operation: { client: name, command } }) => {
+    if (name !== client || began > until) return false
+    if (command._tag === "clear" || command._tag === "expireTags") return true
+    return command._tag === "getOrElse" && (ended ?? until) >= since - storesIn
+  })
+
+/** How long after a lookup its value may still be stored. */
+const storesIn = 10_000
 
 /** Every command that ended badly since then, or was still under way, may have failed on the node. */
 const failuresOn = (history: History, client: string, since: number, until: number): number =>

@@ -227,18 +227,23 @@ export const addStoresAtMostOncePerAcknowledgment: Invariant = (history) => {
   })
 }
 
+/** What a raft member says of a request of v1. */
+const malformed = 'the request body has no "Gobj" object'
+
 const keyedCommands: ReadonlySet<string> = new Set(["get", "put", "add", "delete"])
 
 /**
  * What a node carries out for a command is an attempt that its span tells of: nothing is repeated without a word. Left out is
  * what a client does by a command on many keys as well, whose span is one for all of them, and deletes on a node that does
- * not own the key: those clear away what a stand-in was given.
+ * not own the key: those clear away what a stand-in was given. Of a raft member that sends garbage a client may think that it
+ * is a stand-in; what it refuses as malformed is not carried out.
  */
 export const nothingIsSentWithoutAnAttempt: Invariant = (history) => {
   const traced = history.scenario.clients.filter((plan) => plan.traced).map(({ name }) => name)
   const isMoved = history.scenario.faults.some(({ _tag }) => _tag === "nodes file")
-  const isOwners = ({ command, node }: Execution, key: string) =>
-    command !== "delete" || isReplicated(history) || (!isMoved && ownerByFile(history, key) === node)
+  const isOwners = ({ command, message, node }: Execution, key: string) =>
+    command !== "delete" ||
+    (isReplicated(history) ? message !== malformed : !isMoved && ownerByFile(history, key) === node)
   return traced.flatMap((client) => {
     const ofMany = new Set(
       history.entries
