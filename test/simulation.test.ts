@@ -1,10 +1,9 @@
-import { spawnSync } from "node:child_process"
 import { setImmediate } from "node:timers/promises"
-import { fileURLToPath } from "node:url"
 import { describe, expect, it } from "vitest"
 import { violations } from "./simulation/invariants.js"
 import * as Scenario from "./simulation/Scenario.js"
 import * as World from "./simulation/World.js"
+import { run } from "./support/program.js"
 
 const seeds = Array.from({ length: 200 }, (_, i) => i + 1)
 
@@ -37,13 +36,10 @@ describe("the simulation", () => {
     }
   })
 
-  it("tells the same story in another process", () => {
+  it("tells the same story in another process", async () => {
     const here = World.run(Scenario.generate(11), { trace: true })
-    const main = fileURLToPath(new URL("./simulation/main.ts", import.meta.url))
-    const there = spawnSync(process.execPath, ["--import", "tsx", main, "--seed", "11", "--trace"], {
-      encoding: "utf8"
-    })
-    expect(there.stdout.split("\n").slice(0, here.trace.length)).toEqual(here.trace)
-    expect(there.stdout).toContain(`digest ${here.digest.toString(16)}`)
+    const there = await run(new URL("./simulation/main.ts", import.meta.url), { args: ["--seed", "11", "--trace"] })
+    expect(there.split("\n").slice(0, here.trace.length)).toEqual(here.trace)
+    expect(there).toContain(`digest ${here.digest.toString(16)}`)
   })
 })

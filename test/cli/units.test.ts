@@ -126,14 +126,14 @@ describe("values", () => {
 describe("output", () => {
   const control = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/
 
-  it.prop("nothing that a terminal obeys gets through", [FastCheck.string({ unit: "binary" })], ([text]) => {
+  it.prop("nothing that a terminal obeys gets through", [FastCheck.fullUnicodeString()], ([text]) => {
     assert.notMatch(output.escapeControls(text), control)
     assert.notMatch(output.escapeControlsInLines(text).replace(/[\n\t]/g, ""), control)
   })
 
   it.prop(
     "what is printed as JSON is JSON of the same value",
-    [FastCheck.jsonValue(), FastCheck.string({ unit: "binary" })],
+    [FastCheck.jsonValue(), FastCheck.fullUnicodeString()],
     ([value, text]) => {
       const printed = output.toJson({ value, text, escape: "\u001b[2J\u009b\u202e" })
       assert.notMatch(printed, control)

@@ -1,23 +1,15 @@
 /** What is seen of a process as a whole: its memory, its sockets, and whether it ends. */
-import { execFile, spawn } from "node:child_process"
+import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { promisify } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
+import { bundle, fixture, run } from "../support/program.js"
 
-const root = new URL("../..", import.meta.url)
-
-const run = async (fixture: string, ...args: ReadonlyArray<string>) => {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    ["--expose-gc", "--import", "tsx", `test/fixtures/${fixture}`, ...args],
-    { cwd: root, timeout: 110_000 }
-  )
-  return JSON.parse(stdout)
-}
+const measured = async (name: string, ...args: ReadonlyArray<string>) =>
+  JSON.parse(await run(fixture(name), { args, flags: ["--expose-gc"] }))
 
 describe.concurrent("memory", () => {
   it("20,000 puts of 10 KiB on a node that stops reading: bounded above the callers' values, and all end", async () => {
-    const { heldBesidesFiber, heldBytes, reasons } = await run("stops-reading.ts", "20000")
+    const { heldBesidesFiber, heldBytes, reasons } = await measured("stops-reading", "20000")
     assert.isBelow(heldBytes, 250e6)
     assert.isBelow(heldBesidesFiber, 4096)
     for (const reason of reasons) {
@@ -26,7 +18,7 @@ describe.concurrent("memory", () => {
   })
 
   it("nodes that have left hold no socket and next to nothing", async () => {
-    const { bytesPerNode, left, rest } = await run("nodes-come-and-go.ts")
+    const { bytesPerNode, left, rest } = await measured("nodes-come-and-go")
     assert.isBelow(bytesPerNode, 1500)
     assert.isAtMost(rest, 4)
     assert.strictEqual(left, 0)
@@ -34,13 +26,12 @@ describe.concurrent("memory", () => {
 })
 
 describe.concurrent("Ctrl-C while a raft cluster has no leader, under runMain with default options", () => {
+  let program: Promise<string> | undefined
+
   for (const command of ["delete", "lock"]) {
     it(`a finalizer with ${command} ends, and the process with it`, async () => {
-      const child = spawn(
-        process.execPath,
-        ["--import", "tsx", "test/fixtures/interrupted-without-leader.ts", command],
-        { cwd: root, stdio: ["ignore", "pipe", "inherit"] }
-      )
+      program ??= bundle(fixture("interrupted-without-leader"))
+      const child = spawn(process.execPath, [await program, command], { stdio: ["ignore", "pipe", "inherit"] })
       let output = ""
       child.stdout.on("data", (data) => {
         if (!output.includes("waiting") && `${output}${data}`.includes("waiting")) {

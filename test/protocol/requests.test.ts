@@ -25,7 +25,7 @@ for (const dialect of dialects) {
       "hold key, value and TTL in one JSON document",
       {
         key: FastCheck.oneof(FastCheck.string(), FastCheck.fullUnicodeString(), words),
-        value: FastCheck.jsonValue({ stringUnit: "binary" }),
+        value: FastCheck.jsonValue({ stringUnit: FastCheck.fullUnicode() }),
         ttl: FastCheck.oneof(FastCheck.constant(-1), FastCheck.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }))
       },
       ({ key, ttl, value }) => {

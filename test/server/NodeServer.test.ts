@@ -462,7 +462,7 @@ describe("NodeServer", () => {
 
   /** Runs a program in a process of its own, with that many megabytes of heap; what it prints. */
   const runWithin = (megabytes: number, program: string) =>
-    Effect.promise(() => run(program, [`--max-old-space-size=${megabytes}`]))
+    Effect.promise(() => run(program, { flags: [`--max-old-space-size=${megabytes}`] }))
 
   const prelude = `
     import * as net from "node:net"
