@@ -34,7 +34,6 @@ export default defineConfig({
     // For what hangs. No verdict depends on how fast the machine is.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxConcurrency: 10,
-    typecheck: { enabled: true, include: ["test/**/*.test-d.ts"], tsconfig: "./test/tsconfig.types.json" }
+    maxConcurrency: 10
   }
 })

@@ -10,6 +10,7 @@ export const excluded: Readonly<Record<string, string>> = {
   "test/setup.ts": "restores what layer of @effect/vitest changes; the functions here change nothing",
   "test/architecture.test.ts": "the rooms are those of the main line's sources",
   "test/entry-points.test.ts": "reads the graph of the main line's modules",
+  "test/types.test.ts": "compiles by the main line's configurations",
   "test/docs/": "runs the main line's documents",
   "test/simulation/": "its processes are made of Effect 3's runtime: fiber references, supervisors, task queues",
   "test/simulation.test.ts": "the same",

@@ -99,8 +99,6 @@ write(
     .replace(`"./test/globalSetup.ts"`, `path("./test/globalSetup.ts")`)
     // The tests' own `it` is not changed by `layer`: there is nothing to restore.
     .replace('setupFiles: ["./test/setup.ts"],', "")
-    // The tests are compiled against types that are those of Effect 3 here and there; the sources are checked by the build.
-    .replace("typecheck: { enabled: true", "typecheck: { enabled: false")
 )
 for (const { file, line, message } of problems) console.error(`${file}:${line}: ${message}`)
 if (problems.length > 0) process.exitCode = 1
