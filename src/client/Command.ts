@@ -49,7 +49,8 @@ export type Outcome<A> = Effect.Effect<A, NoMoreServers | KeyError>
 /** An attempt that failed on the fast path. */
 export interface FirstAttempt {
   readonly node: string
-  readonly dialect: Dialect
+  /** Unknown where it was the handshake that failed. */
+  readonly dialect: Dialect | undefined
   readonly fault: Fault
 }
 

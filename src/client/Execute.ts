@@ -66,17 +66,25 @@ const runFastPath = <A>(
   key: string,
   access: "read" | "write",
   toRequest: ToRequest<A>,
-  span?: Tracer.Span
+  span?: Tracer.Span,
+  startedAt = now(env),
+  at = startedAt
 ): Outcome<A> => {
-  const startedAt = now(env)
   const deadline = startedAt + env.settings.deadline
   const fallBack = (first?: FirstAttempt) =>
     runWithFailover(env, keyCommand(env, recorder, key, access, toRequest, startedAt, deadline), first, span)
-  const to = routeKey(env, env.cluster.unsafeState(), key, access, startedAt)
-  if (typeof to === "string" || to.dialect === undefined) return fallBack()
+  const to = routeKey(env, env.cluster.unsafeState(), key, access, at)
+  if (typeof to === "string") return fallBack()
   const { dialect, node } = to
+  if (dialect === undefined) {
+    // What waits for a node's first answer, perhaps with thousands of others, holds no more than what waits in a queue.
+    return Effect.matchEffect(env.cluster.handshake(node, deadline), {
+      onFailure: (fault) => fallBack({ node, dialect, fault }),
+      onSuccess: () => runFastPath(env, recorder, key, access, toRequest, span, startedAt, now(env))
+    })
+  }
   if (access === "write") env.cluster.writing(key, to)
-  else if (dialect === "raft") env.cluster.renewLease(startedAt)
+  else if (dialect === "raft") env.cluster.renewLease(at)
   const protocol = Dialects.forDialect(dialect)
   if (isRefused(key, protocol)) return refuse(recorder, new KeyError({ key, reason: "Empty" }))
   const outgoing = new Outgoing(env, toRequest(protocol), key)

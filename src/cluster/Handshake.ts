@@ -28,28 +28,38 @@ export const make = Effect.fnUntraced(function* (
   { attemptTimeout, deadline: commandDeadline, dialect: configured }: Settings
 ): Effect.fn.Return<Handshake, never, Scope.Scope> {
   const grace = attemptTimeout * (patience - 1)
-  const pings = yield* Shared.make<Dialect, Fault>({
-    // Where the transport ends it at this deadline and not as an attempt, replies before it were still arriving.
-    work: (node, endsAt) => request(connections, node, Dialects.ping, endsAt - grace, { urgent: true }),
+  const bounds = {
     // The transport ends the attempt, which may have to wait for one before it that is late as well.
     timeout: Math.max(attemptTimeout * patience * 2, commandDeadline) + grace,
     timedOut: Exit.fail(silent(attemptTimeout)),
-    late: Exit.fail({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
-    closed: Exit.fail({ reason: "Reset", detail: "the connection was closed by the client" })
+    late: Exit.fail<Fault>({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
+    closed: Exit.fail<Fault>({ reason: "Reset", detail: "the connection was closed by the client" })
+  }
+  const pings = yield* Shared.make<Dialect, Fault>({
+    // Where the transport ends it at this deadline and not as an attempt, replies before it were still arriving.
+    work: (node, endsAt) =>
+      Effect.map(request(connections, node, Dialects.ping, endsAt - grace, { urgent: true }), (dialect) =>
+        configured === "auto" ? dialect : configured
+      ),
+    ...bounds
   })
-  const ping: Handshake["ping"] = (node, deadline) =>
-    Effect.map(pings.run(node, deadline), (dialect) => (configured === "auto" ? dialect : configured))
+  // Thousands of commands may wait for a node's first answer: what follows it is done once.
+  const firstPings = yield* Shared.make<Protocol.Protocol, Fault>({
+    work: (node, endsAt) =>
+      Effect.flatMap(pings.run(node, endsAt), (dialect) =>
+        Effect.as(
+          ref.transition((self) => ClusterState.dialectKnown(self, node, dialect)),
+          Dialects.forDialect(dialect)
+        )
+      ),
+    ...bounds
+  })
   return {
-    ping,
+    ping: pings.run,
     handshake: (node, deadline) =>
-      Effect.flatMap(ref.state, ({ nodes }) => {
-        const dialect = nodes.get(node)?.dialect
-        return dialect !== undefined
-          ? Effect.succeed(Dialects.forDialect(dialect))
-          : ping(node, deadline).pipe(
-              Effect.tap((dialect) => ref.transition((self) => ClusterState.dialectKnown(self, node, dialect))),
-              Effect.map(Dialects.forDialect)
-            )
+      Effect.suspend(() => {
+        const dialect = ref.unsafeState().nodes.get(node)?.dialect
+        return dialect === undefined ? firstPings.run(node, deadline) : Effect.succeed(Dialects.forDialect(dialect))
       })
   }
 })

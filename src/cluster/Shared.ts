@@ -1,9 +1,9 @@
 /** Work that callers share: one run for each key at a time, which belongs to the client and not to any of its callers. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
+import * as Deadlines from "./Deadlines.js"
 import * as Monotonic from "./Monotonic.js"
 
 /** Runs of work by key. */
@@ -37,7 +37,7 @@ export const make = <A, E>(options: {
   readonly late: Exit.Exit<A, E>
   readonly closed: Exit.Exit<A, E>
 }): Effect.Effect<Shared<A, E>, never, Scope.Scope> =>
-  Effect.map(Effect.all([Effect.scope, Effect.clock]), ([scope, clock]) => {
+  Effect.map(Effect.all([Effect.scope, Effect.clock, Deadlines.make]), ([scope, clock, deadlines]) => {
     const runs = new Map<string, Run<A, E>>()
     const fork = <B, E2>(effect: Effect.Effect<B, E2>) => Effect.forkIn(Effect.interruptible(effect), scope)
 
@@ -69,44 +69,33 @@ export const make = <A, E>(options: {
       })
     }
 
+    /** Waits for the end of a run, and not beyond the deadline. */
+    const settled = (run: Run<A, E>, deadline: number): Effect.Effect<A, E> =>
+      Effect.async((resume) => {
+        if (run.exit !== undefined) return resume(run.exit)
+        if (deadline <= Monotonic.unsafeNow(clock)) return resume(options.late)
+        const end = (exit: Exit.Exit<A, E>) => {
+          run.callers.delete(end)
+          forget()
+          resume(exit)
+        }
+        run.callers.add(end)
+        const forget = run.endsAt <= deadline ? () => {} : deadlines.add(deadline, () => end(options.late))
+        return Effect.sync(() => {
+          run.callers.delete(end)
+          forget()
+        })
+      })
+
     return {
       run: (key, deadline) =>
-        Effect.uninterruptibleMask((restore) =>
-          Effect.suspend(() => {
-            const now = Monotonic.unsafeNow(clock)
-            const current = runs.get(key)
-            return Effect.flatMap(
-              current === undefined ? start(key, now + options.timeout) : Effect.succeed(current),
-              (run) =>
-                run.endsAt <= deadline
-                  ? restore(settled(run))
-                  : Effect.flatMap(fork(Effect.sleep(Math.max(deadline - now, 0))), (timer) =>
-                      restore(settled(run, { timer, late: options.late }))
-                    )
-            )
-          })
-        )
+        Effect.suspend(() => {
+          const current = runs.get(key)
+          return current === undefined
+            ? Effect.flatMap(Effect.uninterruptible(start(key, Monotonic.unsafeNow(clock) + options.timeout)), (run) =>
+                settled(run, deadline)
+              )
+            : settled(current, deadline)
+        })
     }
-  })
-
-/** Waits for the end of a run, or for a timer. */
-const settled = <A, E>(
-  run: Run<A, E>,
-  limit?: { readonly timer: Fiber.RuntimeFiber<void>; readonly late: Exit.Exit<A, E> }
-): Effect.Effect<A, E> =>
-  Effect.async((resume) => {
-    const leave = () => {
-      run.callers.delete(end)
-      limit?.timer.unsafeInterruptAsFork(FiberId.none)
-    }
-    const end = (exit: Exit.Exit<A, E>) => {
-      leave()
-      resume(exit)
-    }
-    if (run.exit !== undefined) return end(run.exit)
-    run.callers.add(end)
-    limit?.timer.addObserver(() => {
-      if (run.callers.has(end)) end(limit.late)
-    })
-    return Effect.sync(leave)
   })

@@ -8,14 +8,24 @@ const measured = async (name: string, ...args: ReadonlyArray<string>) =>
   JSON.parse(await run(fixture(name), { args, flags: ["--expose-gc"] }))
 
 describe.concurrent("memory", () => {
-  it("20,000 puts of 10 KiB on a node that stops reading: bounded above the callers' values, and all end", async () => {
-    const { heldBesidesFiber, heldBytes, reasons } = await measured("stops-reading", "20000")
-    assert.isBelow(heldBytes, 250e6)
-    assert.isBelow(heldBesidesFiber, 4096)
-    for (const reason of reasons) {
-      assert.include(["Deadline", "QueueTimeout", "AttemptTimeout", "Reset", "Overloaded"], reason)
-    }
-  })
+  for (const [what, answers] of [
+    ["stops reading", 2],
+    ["never says which dialect it speaks", 0]
+  ] as const) {
+    it(`20,000 puts of 10 KiB on a node that ${what}: bounded above the callers' values, and all end`, async () => {
+      const { endedEarly, heldBesidesFiber, heldBytes, reasons } = await measured(
+        "stops-reading",
+        "20000",
+        `${answers}`
+      )
+      assert.strictEqual(endedEarly, 0)
+      assert.isBelow(heldBytes, 250e6)
+      assert.isBelow(heldBesidesFiber, 4096)
+      for (const reason of reasons) {
+        assert.include(["Deadline", "QueueTimeout", "AttemptTimeout", "Reset", "Overloaded"], reason)
+      }
+    })
+  }
 
   it("nodes that have left hold no socket and next to nothing", async () => {
     const { bytesPerNode, left, rest } = await measured("nodes-come-and-go")
