@@ -46,7 +46,7 @@ describe.concurrent("doubtful failures", () => {
 
   it.scopedLive("a node that has not answered is pinged although the command had no time for more", () =>
     Effect.gen(function* () {
-      const { context, hostile, keys } = yield* scene({ attemptTimeout: "300 millis", deadline: "300 millis" })
+      const { context, hostile, keys } = yield* scene({ attemptTimeout: "1 second", deadline: "1 second" })
       yield* Effect.gen(function* () {
         yield* hostile.behave("accepts and never answers", "badly")
         yield* failureOf(GhostDB.get(keys[0]))
