@@ -29,6 +29,63 @@ describe.concurrent("leadership is a lease", () => {
     }).pipe(Effect.provide(inMemory()))
   )
 
+  for (const readFrom of ["leaderPreferred", "leader"] as const) {
+    it.scoped(
+      `one that leads alone is not believed, though the others name it and it does what a leader does ("${readFrom}")`,
+      () =>
+        Effect.gen(function* () {
+          const cluster = yield* TestCluster
+          yield* putAll("value")
+          expect(yield* getAll).toEqual(all("value"))
+          yield* cluster.partition(["node-1"])
+          yield* cluster.stop("node-1")
+          yield* cluster.start("node-1")
+          yield* TestClock.adjust("1 second")
+          yield* cluster.bootstrap("node-1", "1500 millis")
+          const asked = (yield* counted("nodeSize"))[0] ?? 0
+          const reads = yield* Effect.fork(Effect.forEach(keys, (key) => Effect.delay(GhostDB.get(key), "40 millis")))
+          yield* TestClock.adjust("1500 millis")
+          // It has been asked, and has answered.
+          expect((yield* counted("nodeSize"))[0]).toBeGreaterThan(asked)
+          expect((yield* topologyNow).leader).toEqual(Option.none())
+          yield* TestClock.adjust("5 seconds")
+          expect(yield* Fiber.join(reads)).toEqual(all("value"))
+          expect((yield* topologyNow).leader).toEqual(yield* Effect.asSome(ruling))
+        }).pipe(Effect.provide(inMemory({ electionTime: "2800 millis", client: { readFrom } })))
+    )
+  }
+
+  it.effect("a leader that only lost its connections is believed again at once, however little it holds", () =>
+    Effect.gen(function* () {
+      const cluster = yield* TestCluster
+      yield* GhostDB.put("key", 1)
+      yield* GhostDB.flush
+      yield* cluster.inject("node-1", "reset", { times: 1 })
+      expect(yield* GhostDB.get("key")).toEqual(Option.none())
+      expect((yield* topologyNow).leader).toEqual(Option.some("node-1"))
+    }).pipe(Effect.provide(inMemory({ client: { retry: Schedule.recurs(1) } })))
+  )
+
+  it.effect("one that is still empty when the others have long noticed is believed", () =>
+    Effect.gen(function* () {
+      const cluster = yield* TestCluster
+      yield* GhostDB.put("key", 1)
+      yield* GhostDB.flush
+      // No reads: nobody asks while it is away.
+      yield* cluster.stop("node-1")
+      yield* cluster.start("node-1")
+      yield* TestClock.adjust("1500 millis")
+      while ((yield* ruling) !== "node-1") {
+        yield* cluster.stepDown
+        yield* TestClock.adjust("1 second")
+      }
+      const put = yield* Effect.fork(GhostDB.put("key", 2))
+      yield* TestClock.adjust("1 second")
+      expect(yield* Fiber.join(put)).toBe("STORED")
+      expect((yield* topologyNow).leader).toEqual(Option.some("node-1"))
+    }).pipe(Effect.provide(inMemory()))
+  )
+
   it.scopedLive("the same over HTTP", () =>
     Effect.gen(function* () {
       const servers = yield* NodeServer.cluster({ dialect: "raft", electionTime: "300 millis" })
