@@ -7,7 +7,10 @@ import { globalValue } from "effect/GlobalValue"
 export interface Intent {
   /** The write stores what a call has found: it is no write of the user's, which would detach that call. */
   readonly storing?: boolean | undefined
-  /** Past near caches: the node itself is read. */
+  /**
+   * The latest value decides something. It is read past near caches, and in a raft cluster from the leader, also where reads
+   * go to any node.
+   */
   readonly fresh?: boolean | undefined
   /** A near cache holds what is read for so many milliseconds at most: the store knows its TTL. */
   readonly holdFor?: number | undefined

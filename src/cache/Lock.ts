@@ -77,7 +77,7 @@ const make = (db: GhostDBService, key: string, { lease }: LockSettings): Lock =>
   const isOwn = (found: Option.Option<unknown>) =>
     Option.exists(Option.flatMap(found, decode), (holder) => holder.token === token)
   let added = false
-  const release = db.get(lockKey).pipe(
+  const release = Intent.run({ fresh: true }, db.get(lockKey)).pipe(
     Effect.flatMap((found) => (isOwn(found) ? Effect.asVoid(db.delete(lockKey)) : Effect.void)),
     Effect.ignore
   )

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import * as Intent from "../cache/Intent.js"
 import type * as ManyKeys from "../cache/ManyKeys.js"
 import * as ClusterState from "../cluster/ClusterState.js"
 import * as Routing from "../cluster/Routing.js"
@@ -82,6 +83,21 @@ const metrics = <Row>(
     metrics: answered.map(({ answer, node }) => ({ node, data: answer }))
   }))
 
+/**
+ * A read, by the client's `readFrom`. Where that is `"any"`, a read that decides something goes to the leader all the same: a
+ * follower may not have a lock yet.
+ */
+const reading = <In, A, E>(
+  env: Environment,
+  read: (env: Environment) => (input: In) => Effect.Effect<A, E>
+): ((input: In) => Effect.Effect<A, E>) => {
+  const asConfigured = read(env)
+  if (env.settings.readFrom !== "any") return asConfigured
+  const fromLeader = read({ ...env, settings: { ...env.settings, readFrom: "leader" } })
+  return (input) =>
+    Effect.flatMap(Intent.current, ({ fresh }) => (fresh === true ? fromLeader(input) : asConfigured(input)))
+}
+
 /** The commands of a client on many keys. */
 export const manyKeys = (env: Environment): ManyKeys.ManyKeys => {
   const store = (entries: ReadonlyArray<ManyKeys.Entry>, command: "put" | "add") =>
@@ -99,13 +115,16 @@ export const manyKeys = (env: Environment): ManyKeys.ManyKeys => {
       })
     })
   return {
-    get: (keys) =>
-      runMany(env, {
-        operation: "get",
-        access: "read",
-        keys,
-        toRequest: (protocol, index) => protocol.get(keys[index] ?? "")
-      }),
+    get: reading(
+      env,
+      (env) => (keys) =>
+        runMany(env, {
+          operation: "get",
+          access: "read",
+          keys,
+          toRequest: (protocol, index) => protocol.get(keys[index] ?? "")
+        })
+    ),
     put: (entries) => store(entries, "put"),
     add: (entries) => store(entries, "add"),
     delete: (keys) =>
@@ -134,7 +153,7 @@ export const service = (env: Environment): GhostDBService => {
       return runKeyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
-    get: (key) => runKeyed(env, get, key, "read", (protocol) => protocol.get(key)),
+    get: reading(env, (env) => (key) => runKeyed(env, get, key, "read", (protocol) => protocol.get(key))),
     put: (key, value, ttl = Ttl.forever) => store(put, key, value, ttl, "put"),
     add: (key, value, ttl = Ttl.forever) => store(add, key, value, ttl, "add"),
     delete: (key) => runKeyed(env, remove, key, "write", (protocol) => protocol.delete(key)),
