@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Calls } from "../cache/Calls.js"
+import * as Calls from "../cache/Calls.js"
 import * as Decorator from "../cache/Decorator.js"
 import * as Intent from "../cache/Intent.js"
 import * as ManyKeys from "../cache/ManyKeys.js"
@@ -134,7 +134,7 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
   const parent = PerClient.of(db)
   const entries = NearEntries.make(settings, () => clock.unsafeCurrentTimeMillis())
   const { registry } = parent.shared
-  const calls = new Calls()
+  const calls = Calls.make(parent.shared)
   let hits = 0
   let misses = 0
 

@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
+import * as Calls from "../cache/Calls.js"
 import * as Intent from "../cache/Intent.js"
 import * as Outage from "../cache/Outage.js"
 import * as PerClient from "../cache/PerClient.js"
@@ -180,7 +181,7 @@ const resolve = <Req extends Request.Request<unknown, unknown>, E extends ParseE
   batch: Batch<Req>
 ): Effect.Effect<void, never, GhostDB | R> =>
   Effect.gen(function* () {
-    const { calls } = PerClient.of(db)
+    const calls = Calls.of(PerClient.of(db).shared)
     const finish = (key: string, exit: Result<Req>) => {
       const known = batch.byKey.get(key)
       if (known !== undefined) Deferred.unsafeDone(known.result, Exit.succeed(exit))

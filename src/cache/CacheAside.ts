@@ -14,7 +14,7 @@ import type { GhostDBService } from "../model/GhostDBService.js"
 import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import * as FiberServices from "../telemetry/FiberServices.js"
 import type { CacheEvent } from "./CacheEvents.js"
-import type { BackgroundOptions, Call } from "./Calls.js"
+import * as Calls from "./Calls.js"
 import * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
 import * as LoadedValues from "./LoadedValues.js"
@@ -131,7 +131,7 @@ const answer = <A, E, R, F>(run: Run<A, E, R, F>): Effect.Effect<A, E | F | Look
       )
     })
     return Effect.flatMap(
-      run.state.calls.share(run.clock, run.key, run.lookupVariant, () => lead),
+      Calls.of(run.state.shared).share(run.clock, run.key, run.lookupVariant, () => lead),
       ([outcome, led]) => {
         if (!led) {
           ClientMetrics.cacheAsideShared.unsafeUpdate(1, run.state.shared.registry)
@@ -229,21 +229,23 @@ export const carryOut = <A, E, R, F>(
       return Effect.flatMap(refresh(run, decision.entry), (call) =>
         run.freshness.soft === 0
           ? Effect.succeed(decision.value)
-          : run.state.calls.wait<Outcome<A>, E | LookupError>(run.clock, call, run.freshness.soft).pipe(
-              Effect.flatMap(
-                Option.match({
-                  onNone: () => Effect.succeed(decision.value),
-                  onSome: (outcome) => {
-                    run.refreshed?.()
-                    return settle(run, outcome, false)
-                  }
-                })
-              ),
-              // That the refresh has failed is logged; the stale value stays.
-              Effect.catchAllCause((cause) =>
-                Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeed(decision.value)
+          : Calls.of(run.state.shared)
+              .wait<Outcome<A>, E | LookupError>(run.clock, call, run.freshness.soft)
+              .pipe(
+                Effect.flatMap(
+                  Option.match({
+                    onNone: () => Effect.succeed(decision.value),
+                    onSome: (outcome) => {
+                      run.refreshed?.()
+                      return settle(run, outcome, false)
+                    }
+                  })
+                ),
+                // That the refresh has failed is logged; the stale value stays.
+                Effect.catchAllCause((cause) =>
+                  Cause.isInterruptedOnly(cause) ? Effect.failCause(cause) : Effect.succeed(decision.value)
+                )
               )
-            )
       )
     case "Run":
       return Effect.flatMap(compute(run, decision.previous), (outcome) => settle(run, outcome, true))
@@ -287,9 +289,9 @@ export const compute = <A, E, R, F>(
   previous: StoredEntry.StoredEntry | undefined,
   outage?: NoMoreServers
 ): Effect.Effect<Outcome<A>, E | LookupError, R> => {
-  const { calls } = run.state
+  const calls = Calls.of(run.state.shared)
   const { hard } = run.freshness
-  const lead = (call: Call) => load(run, call, previous, outage)
+  const lead = (call: Calls.Call) => load(run, call, previous, outage)
   if (!Number.isFinite(hard)) {
     return Effect.flatMap(calls.share(run.clock, run.key, run.runVariant, lead), ([outcome, led]) =>
       led ? Effect.succeed(outcome) : copied(run, outcome)
@@ -330,10 +332,10 @@ export const copied = <A, E, R, F>(
  */
 const inBackground = <A, E, R, F>(
   { clock, key, runVariant, state }: Run<A, E, R, F>,
-  options: BackgroundOptions,
-  lead: (call: Call) => Effect.Effect<Option.Option<Outcome<A>>, E | LookupError, R>
-): Effect.Effect<Call, never, R> =>
-  state.calls.background<Outcome<A>, E | LookupError, R>(
+  options: Calls.BackgroundOptions,
+  lead: (call: Calls.Call) => Effect.Effect<Option.Option<Outcome<A>>, E | LookupError, R>
+): Effect.Effect<Calls.Call, never, R> =>
+  Calls.of(state.shared).background<Outcome<A>, E | LookupError, R>(
     clock,
     key,
     runVariant,
@@ -343,7 +345,10 @@ const inBackground = <A, E, R, F>(
   )
 
 /** Refreshes a value in the background, unless that is under way. */
-const refresh = <A, E, R, F>(run: Run<A, E, R, F>, entry: StoredEntry.StoredEntry): Effect.Effect<Call, never, R> => {
+const refresh = <A, E, R, F>(
+  run: Run<A, E, R, F>,
+  entry: StoredEntry.StoredEntry
+): Effect.Effect<Calls.Call, never, R> => {
   const { db, freshness, key, state } = run
   const { lock } = freshness
   const newer = (found: EntryStore.Found): Option.Option<Outcome<A>> => {
@@ -387,7 +392,7 @@ const refresh = <A, E, R, F>(run: Run<A, E, R, F>, entry: StoredEntry.StoredEntr
 /** Runs the effect when it is this process's turn, unless another process has left an answer meanwhile. */
 const load = <A, E, R, F>(
   run: Run<A, E, R, F>,
-  call: Call,
+  call: Calls.Call,
   previous: StoredEntry.StoredEntry | undefined,
   outage: NoMoreServers | undefined
 ): Effect.Effect<Outcome<A>, E | LookupError, R> => {
@@ -411,10 +416,10 @@ const load = <A, E, R, F>(
 }
 
 /** Stores a value in the background, unless its key is written meanwhile. */
-const storeLater = <A, E, R, F>(run: Run<A, E, R, F>, call: Call, value: A, time: LoadedValues.LoadTime) =>
+const storeLater = <A, E, R, F>(run: Run<A, E, R, F>, call: Calls.Call, value: A, time: LoadedValues.LoadTime) =>
   Effect.suspend(() => {
     if (call.detached) return Effect.void
-    const { calls } = run.state
+    const calls = Calls.of(run.state.shared)
     const own = calls.begin(run.key)
     return Effect.asVoid(
       run.state.fork(
@@ -438,7 +443,7 @@ interface ExecuteOptions {
 /** Runs the effect, and stores what it gives. */
 const execute = <A, E, R, F>(
   run: Run<A, E, R, F>,
-  call: Call,
+  call: Calls.Call,
   { awaitStore = true, isRefresh = false, outage, previous }: ExecuteOptions
 ): Effect.Effect<Outcome<A>, E | LookupError, R> =>
   Effect.gen(function* () {

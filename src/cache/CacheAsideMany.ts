@@ -11,7 +11,7 @@ import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import * as FiberServices from "../telemetry/FiberServices.js"
 import * as BulkLoader from "./BulkLoader.js"
 import * as CacheAside from "./CacheAside.js"
-import type { Call } from "./Calls.js"
+import * as Calls from "./Calls.js"
 import type * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
 import * as Immediate from "./Immediate.js"
@@ -63,7 +63,7 @@ type Shared<A, E> = Exit.Exit<CacheAside.Outcome<A>, E | CacheAside.LookupError>
 interface Missing {
   readonly index: number
   /** Its lookup, where this caller leads it. */
-  readonly lookup: Call | undefined
+  readonly lookup: Calls.Call | undefined
   readonly previous: StoredEntry.StoredEntry | undefined
   /** Why it could not be looked up: what is loaded is not stored. */
   readonly outage: NoMoreServers | undefined
@@ -112,7 +112,7 @@ class Batch<A, E, R, F> {
   get answers(): Effect.Effect<ReadonlyMap<string, A>, Errors<E, F>, R> {
     return Effect.gen(this, function* () {
       const { clock, keys, state } = this
-      const results = yield* state.calls.shareMany<CacheAside.Outcome<A>, E | CacheAside.LookupError, R>(
+      const results = yield* Calls.of(state.shared).shareMany<CacheAside.Outcome<A>, E | CacheAside.LookupError, R>(
         clock,
         keys,
         this.first.lookupVariant,
@@ -140,7 +140,7 @@ class Batch<A, E, R, F> {
   }
 
   /** Looks up the keys of the calls, and loads what is missing. Who waits for what was found does not wait for the rest. */
-  private lookUp(led: ReadonlyArray<Call>): Effect.Effect<ReadonlyArray<Shared<A, E>>, never, R> {
+  private lookUp(led: ReadonlyArray<Calls.Call>): Effect.Effect<ReadonlyArray<Shared<A, E>>, never, R> {
     return Effect.gen(this, function* () {
       const found = yield* this.lookup.entries.findMany(
         this.lookup.db,
@@ -158,7 +158,7 @@ class Batch<A, E, R, F> {
           places.push(at)
         } else {
           shared[at] = step.shared
-          this.state.calls.complete(call, step.shared)
+          Calls.of(this.state.shared).complete(call, step.shared)
           yield* this.take(index, step)
         }
       }
@@ -172,7 +172,7 @@ class Batch<A, E, R, F> {
 
   /** Those that are fresh, in one pass. */
   private fresh(
-    led: ReadonlyArray<Call>,
+    led: ReadonlyArray<Calls.Call>,
     found: ReadonlyArray<Found>
   ): Effect.Effect<ReadonlyArray<Step<A, E, R, F> | undefined>, never, R> {
     const { entries, freshness } = this.lookup
@@ -299,7 +299,7 @@ class Batch<A, E, R, F> {
 
   private share(missing: ReadonlyArray<Missing>): Effect.Effect<ReadonlyArray<Shared<A, E>>, never, R> {
     const byKey = new Map(missing.map((one) => [this.keys[one.index] ?? "", one]))
-    const loaded = this.state.calls.shareMany<CacheAside.Outcome<A>, E | CacheAside.LookupError, R>(
+    const loaded = Calls.of(this.state.shared).shareMany<CacheAside.Outcome<A>, E | CacheAside.LookupError, R>(
       this.clock,
       [...byKey.keys()],
       this.first.runVariant,
@@ -326,7 +326,7 @@ class Batch<A, E, R, F> {
 
   /** Runs the loader, and stores what it gives. */
   private execute(
-    led: ReadonlyArray<Missing & { readonly call: Call }>
+    led: ReadonlyArray<Missing & { readonly call: Calls.Call }>
   ): Effect.Effect<ReadonlyArray<Shared<A, E>>, never, R> {
     return Effect.gen(this, function* () {
       const { db, freshness, keys, loader } = this.lookup
@@ -368,7 +368,7 @@ class Batch<A, E, R, F> {
       }
       // Whoever waits for one of them does not wait for those that others load.
       for (const [at, { lookup }] of led.entries()) {
-        if (lookup !== undefined) this.state.calls.complete(lookup, shared[at])
+        if (lookup !== undefined) Calls.of(this.state.shared).complete(lookup, shared[at])
       }
       return shared
     })

@@ -63,9 +63,40 @@ const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)),
 
 const millis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
 
+/** Where a client keeps its calls. */
+export interface Holder {
+  /** Made with the first call. */
+  calls: Calls | undefined
+  /** How long a command takes at most, in milliseconds. */
+  readonly deadline: number
+  /** Whether what one caller has started may end without a word, since its request has: see `Transport.Connections`. */
+  readonly isolatesCallers: boolean
+}
+
+/** The calls of a client. */
+export const of = (holder: Holder): Calls => (holder.calls ??= make(holder))
+
+/** No calls yet. */
+export const make = ({ deadline, isolatesCallers }: Pick<Holder, "deadline" | "isolatesCallers">): Calls =>
+  new Calls(isolatesCallers ? deadline : undefined)
+
 /** What is under way for one client. */
 export class Calls {
   readonly #calls = new Map<string, Array<Call>>()
+  readonly #trust: number | undefined
+
+  /** `trust`: milliseconds after which a call that another has started counts as gone. Default: it ends by itself. */
+  constructor(trust?: number) {
+    this.#trust = trust
+  }
+
+  /** Waits for a result; none where whoever makes it is gone. Goes on in the caller's own request, whoever makes it. */
+  #await<A, E>(result: Deferred.Deferred<A, E>): Effect.Effect<Option.Option<A>, E> {
+    const wait = Deferred.await(result)
+    if (this.#trust === undefined) return Effect.map(wait, Option.some)
+    const here = Effect.flatten(Effect.promise((signal) => Effect.runPromiseExit(wait, { signal })))
+    return Effect.timeoutOption(here, this.#trust)
+  }
 
   /** The call that a caller may join now; one that can no longer be joined is detached. */
   joinable(clock: Clock.Clock, key: string, variant: string): Call | undefined {
@@ -249,8 +280,12 @@ export class Calls {
     return Effect.uninterruptibleMask((restore) => {
       call.waiting++
       // Sound where what is run for one key and variant has one type.
-      const result = Deferred.await(this.#resultOf(call)) as Effect.Effect<A | typeof gone, E>
-      const wait = Effect.map(result, (value) => (value === gone ? Option.none<A>() : Option.some<A>(value)))
+      const result = this.#resultOf(call) as Deferred.Deferred<A | typeof gone, E>
+      const wait = Effect.map(this.#await(result), (value) => {
+        // With it has gone what it had begun for the key besides.
+        if (Option.isNone(value)) this.#retire(call.key)
+        return Option.flatMap(value, (value) => (value === gone ? Option.none<A>() : Option.some<A>(value)))
+      })
       const patience = Math.min(limit, Math.max(call.joinableUntil - millis(clock), 0))
       const bounded = Number.isFinite(patience)
         ? Effect.map(Effect.timeoutOption(wait, patience), Option.flatten)
@@ -289,8 +324,8 @@ export class Calls {
     for (const call of this.#calls.get(key) ?? []) {
       call.detached = true
       if (call.storing === undefined) continue
-      const stored = Deferred.await(call.storing)
-      before = before === undefined ? stored : Effect.zipRight(before, stored)
+      const stored = this.#await(call.storing)
+      before = before === undefined ? Effect.asVoid(stored) : Effect.zipLeft(before, stored)
     }
     this.#calls.delete(key)
     return before
@@ -303,9 +338,11 @@ export class Calls {
 
   /** Nobody joins what is under way now, and where another caller runs its own, its result is not stored. */
   retire(): void {
-    for (const calls of this.#calls.values()) {
-      for (const call of calls) call.joinableUntil = Number.NEGATIVE_INFINITY
-    }
+    for (const key of this.#calls.keys()) this.#retire(key)
+  }
+
+  #retire(key: string): void {
+    for (const call of this.#calls.get(key) ?? []) call.joinableUntil = Number.NEGATIVE_INFINITY
   }
 
   /** Whether nothing is under way. */

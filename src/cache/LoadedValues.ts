@@ -10,7 +10,7 @@ import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { GhostDBService, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import { Ttl } from "../model/Ttl.js"
-import type { Call } from "./Calls.js"
+import * as Calls from "./Calls.js"
 import type * as EntryStore from "./EntryStore.js"
 import * as Freshness from "./Freshness.js"
 import * as ManyKeys from "./ManyKeys.js"
@@ -39,7 +39,7 @@ export interface Target<A, R, F> {
 
 /** A value, and the call that has loaded it. */
 export interface Loaded<A> {
-  readonly call: Call
+  readonly call: Calls.Call
   readonly value: A
 }
 
@@ -87,7 +87,7 @@ export const store = <A, R, F>(
     const now = yield* Clock.currentTimeMillis
     const answers = new Map<number, Either.Either<StoreResult, KeyError | NoMoreServers>>()
     if (writes.length > 0) {
-      yield* state.calls.store(writes, (wanted) =>
+      yield* Calls.of(state.shared).store(writes, (wanted) =>
         Effect.map(
           ManyKeys.of(db).put(
             wanted.map(({ call, json, options }) => ({ key: call.key, ...entries.stored(json, options, now) }))
@@ -162,7 +162,7 @@ const encode = <A, R, F>(
  */
 export const remember = <A, R, F>(
   { db, failures, state }: Target<A, R, F>,
-  calls: ReadonlyArray<Call>,
+  calls: ReadonlyArray<Calls.Call>,
   error: unknown
 ): Effect.Effect<void, never, R> => {
   const [first] = calls
@@ -173,7 +173,7 @@ export const remember = <A, R, F>(
     const expiresAt = (yield* Clock.currentTimeMillis) + failures.lifetime
     const value = StoredEntry.exact.write({ ...StoredEntry.value(json.value, expiresAt), _tag: "Failure" })
     const ttl = Ttl.forServer(failures.lifetime)
-    const results = yield* state.calls.store(
+    const results = yield* Calls.of(state.shared).store(
       calls.map((call) => ({ call })),
       (wanted) => ManyKeys.of(db).put(wanted.map(({ call }) => ({ key: call.key, value, ttl })))
     )

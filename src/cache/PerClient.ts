@@ -10,32 +10,32 @@ import type { GhostDBService } from "../model/GhostDBService.js"
 import * as FiberServices from "../telemetry/FiberServices.js"
 import * as Registry from "../telemetry/Registry.js"
 import { CacheEvents } from "./CacheEvents.js"
-import { Calls } from "./Calls.js"
+import type * as Calls from "./Calls.js"
 import * as Intent from "./Intent.js"
 import * as ManyKeys from "./ManyKeys.js"
 
 /** What all services of one client share, decorated or not. */
-export interface Shared {
+export interface Shared extends Calls.Holder {
   /** The client's; without one, work in the background runs until it is done. */
   readonly scope: Scope.Scope | undefined
   /** Whether the client tells of each write by itself. */
   readonly tellsWrites: boolean
-  /** How long a command takes at most, in milliseconds. */
-  readonly deadline: number
   /** Whether what a fiber does is traced. */
   readonly isTraced: (fiber: Fiber.RuntimeFiber<unknown, unknown>) => boolean
   readonly registry: Registry.Registry
-  readonly calls: Calls
   readonly events: CacheEvents
   readonly slots: Map<object, unknown>
   /** How many decorated services there are. */
   decorated: number
 }
 
-const makeShared = (settings: Pick<Shared, "scope" | "deadline" | "isTraced" | "registry">): Shared => ({
+/** What a client says of itself. */
+type Settings = Pick<Shared, "scope" | "deadline" | "isTraced" | "isolatesCallers" | "registry">
+
+const makeShared = (settings: Settings): Shared => ({
   ...settings,
   tellsWrites: settings.scope !== undefined,
-  calls: new Calls(),
+  calls: undefined,
   events: new CacheEvents(),
   slots: new Map(),
   decorated: 0
@@ -52,10 +52,6 @@ export class PerClient {
     /** Whether a near cache stands before the nodes. */
     readonly isNear: boolean
   ) {}
-
-  get calls(): Calls {
-    return this.shared.calls
-  }
 
   get events(): CacheEvents {
     return this.shared.events
@@ -89,9 +85,9 @@ export class PerClient {
 
   /** {@link writing} of many keys. */
   writingMany<A, E, R>(keys: ReadonlyArray<string>, write: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    const { calls } = this.shared
     return Effect.suspend(() => {
-      if (calls.isIdle) return write
+      const { calls } = this.shared
+      if (calls === undefined || calls.isIdle) return write
       return Effect.flatMap(Intent.current, ({ storing }) => {
         if (storing === true) return write
         const before = keys.flatMap((key) => calls.write(key) ?? [])
@@ -108,7 +104,13 @@ export const id: unique symbol = Symbol.for("effect-ghostdb/PerClient")
 const byHand = new WeakMap<GhostDBService, PerClient>()
 
 /** The deadline is the default of a client. */
-const ofHand = { scope: undefined, deadline: 5000, isTraced: FiberServices.isTraced, registry: Registry.global }
+const ofHand: Settings = {
+  scope: undefined,
+  deadline: 5000,
+  isTraced: FiberServices.isTraced,
+  isolatesCallers: false,
+  registry: Registry.global
+}
 
 /** The state of a service's client. */
 export const of = (db: GhostDBService): PerClient => {
@@ -126,7 +128,7 @@ export const of = (db: GhostDBService): PerClient => {
 export const attach = (
   db: GhostDBService,
   many: ManyKeys.ManyKeys,
-  settings: Pick<Shared, "deadline" | "isTraced" | "registry"> & { readonly scope: Scope.Scope }
+  settings: Settings & { readonly scope: Scope.Scope }
 ): GhostDBService => {
   const state = new PerClient(makeShared(settings), "", false, false)
   const attached: GhostDBService = {
@@ -135,7 +137,7 @@ export const attach = (
     add: (key, value, ttl) => state.writing(key, db.add(key, value, ttl)),
     delete: (key) => state.writing(key, db.delete(key)),
     flush: Effect.suspend(() => {
-      state.calls.writeAll()
+      state.shared.calls?.writeAll()
       return db.flush
     })
   }

@@ -191,7 +191,7 @@ export const renew = (db: GhostDBService, key: string): Effect.Effect<Stamp, NoM
     const stamp = memory.next(key, now)
     memory.remember(key, stamp)
     // Whoever asks from now on does not want what was being loaded before.
-    PerClient.of(db).calls.retire()
+    PerClient.of(db).shared.calls?.retire()
     return Effect.zipRight(heal(db), Effect.as(db.put(key, { at: stamp.at, id: stamp.id }), stamp))
   })
 

@@ -21,7 +21,7 @@ import * as FiberServices from "../telemetry/FiberServices.js"
 import * as Registry from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import * as PostMany from "../transport/PostMany.js"
-import { Transport } from "../transport/Transport.js"
+import { type Connections, Transport } from "../transport/Transport.js"
 import type { Environment } from "./Command.js"
 import { manyKeys, service } from "./Commands.js"
 
@@ -68,7 +68,7 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const counted = metrics ? registry : undefined
   const env: Environment = {
     cluster,
-    post: connections.post,
+    post: connections.isolatesCallers === true ? postInPassing(connections, cluster) : connections.post,
     postMany: yield* PostMany.of(connections),
     settings,
     clock,
@@ -81,10 +81,17 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
     scope: yield* Effect.scope,
     deadline: settings.deadline,
     isTraced: env.isTraced,
+    isolatesCallers: connections.isolatesCallers === true,
     registry
   })
   return settings.failOpen ? FailOpen.wrap(db) : db
 })
+
+/** Posts, and does beside it what is due of the work that is otherwise done in the background. */
+const postInPassing =
+  ({ post }: Connections, { probeInPassing, sweepInPassing }: Cluster.Cluster): Connections["post"] =>
+  (...request) =>
+    Effect.zipRight(Effect.zipRight(probeInPassing, sweepInPassing), post(...request))
 
 /** Checks a list of nodes as a nodes file is checked, and logs what is dropped. */
 const validate = (nodes: ReadonlyArray<string>) =>

@@ -12,6 +12,8 @@ export interface Backoff<In> {
    * interruption. False, at once, where the schedule has ended.
    */
   readonly next: (input: In, deadline: number) => Effect.Effect<boolean>
+  /** When the next delay ends, by the same clock, for who does not wait; undefined where the schedule has ended. */
+  readonly nextAt: (input: In) => Effect.Effect<number | undefined>
 }
 
 /**
@@ -20,16 +22,20 @@ export interface Backoff<In> {
  */
 export const make = <In>(schedule: Schedule.Schedule<unknown, In>, clock: Clock.Clock): Backoff<In> => {
   let state = schedule.initial
+  const nextAt = (input: In) =>
+    Effect.suspend(() =>
+      Effect.map(schedule.step(Monotonic.unsafeNow(clock), input, state), ([next, , decision]) => {
+        state = next
+        return ScheduleDecision.isDone(decision) ? undefined : Intervals.start(decision.intervals)
+      })
+    )
   return {
     next: (input, deadline) =>
-      Effect.suspend(() => {
-        const now = Monotonic.unsafeNow(clock)
-        return Effect.flatMap(schedule.step(now, input, state), ([next, , decision]) => {
-          state = next
-          if (ScheduleDecision.isDone(decision)) return Effect.succeed(false)
-          const delay = Math.min(Intervals.start(decision.intervals), deadline) - now
-          return delay > 0 ? Effect.as(Effect.sleep(delay), true) : Effect.succeed(true)
-        })
-      })
+      Effect.flatMap(nextAt(input), (time) => {
+        if (time === undefined) return Effect.succeed(false)
+        const delay = Math.min(time, deadline) - Monotonic.unsafeNow(clock)
+        return delay > 0 ? Effect.as(Effect.sleep(delay), true) : Effect.succeed(true)
+      }),
+    nextAt
   }
 }

@@ -21,19 +21,19 @@ interface Timer {
   fiber?: Fiber.RuntimeFiber<void>
 }
 
-/** No deadlines yet. Once the scope has closed, none is called. */
-export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(function* () {
+/** No deadlines yet. Once the scope has closed, none is called. `isolated`: each caller has a timer of its own. */
+export const make = Effect.fnUntraced(function* (isolated: boolean): Effect.fn.Return<Deadlines, never, Scope.Scope> {
   const clock = yield* Effect.clock
   const runFork = Runtime.runFork(yield* Effect.runtime())
-  const timers = new Map<number, Timer>()
+  const timers = new Map<unknown, Timer>()
   let closed = false
 
-  const start = (at: number, first: () => void) => {
+  const start = (key: unknown, at: number, first: () => void) => {
     const timer: Timer = { callbacks: new Set([first]) }
-    timers.set(at, timer)
+    timers.set(key, timer)
     timer.fiber = runFork(Effect.sleep(Math.max(at - Monotonic.unsafeNow(clock), 0)))
     timer.fiber.addObserver((exit) => {
-      if (timers.get(at) === timer) timers.delete(at)
+      if (timers.get(key) === timer) timers.delete(key)
       if (Exit.isSuccess(exit)) for (const late of timer.callbacks) late()
     })
     return timer
@@ -53,13 +53,14 @@ export const make: Effect.Effect<Deadlines, never, Scope.Scope> = Effect.gen(fun
     add: (deadline, late) => {
       if (closed) return () => {}
       const at = Math.ceil(deadline)
-      const known = timers.get(at)
-      const timer = known ?? start(at, late)
+      const key = isolated ? {} : at
+      const known = timers.get(key)
+      const timer = known ?? start(key, at, late)
       if (known !== undefined) known.callbacks.add(late)
       return () => {
         timer.callbacks.delete(late)
-        if (timer.callbacks.size > 0 || timers.get(at) !== timer) return
-        timers.delete(at)
+        if (timer.callbacks.size > 0 || timers.get(key) !== timer) return
+        timers.delete(key)
         stop(timer)
       }
     }

@@ -25,12 +25,13 @@ export interface Handshake {
 export const make = Effect.fnUntraced(function* (
   ref: StateRef,
   connections: Connections,
-  { attemptTimeout, deadline: commandDeadline, dialect: configured }: Settings
+  settings: Settings
 ): Effect.fn.Return<Handshake, never, Scope.Scope> {
+  const { attemptTimeout, dialect: configured } = settings
   const grace = attemptTimeout * (patience - 1)
   const bounds = {
-    // The transport ends the attempt, which may have to wait for one before it that is late as well.
-    timeout: Math.max(attemptTimeout * patience * 2, commandDeadline) + grace,
+    timeout: pingTimeout(settings),
+    isolated: connections.isolatesCallers === true,
     timedOut: Exit.fail(silent(attemptTimeout)),
     late: Exit.fail<Fault>({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
     closed: Exit.fail<Fault>({ reason: "Reset", detail: "the connection was closed by the client" })
@@ -66,6 +67,13 @@ export const make = Effect.fnUntraced(function* (
 
 /** The transport ends an attempt; this much of `attemptTimeout` later the client does, should the transport not. */
 export const patience = 1.25
+
+/**
+ * A ping ends after so many milliseconds at the latest: the transport ends the attempt, which may have to wait for one before
+ * it that is late as well.
+ */
+export const pingTimeout = ({ attemptTimeout, deadline }: Settings): number =>
+  Math.max(attemptTimeout * patience * 2, deadline) + attemptTimeout * (patience - 1)
 
 const silent = (attemptTimeout: number): Fault => ({
   reason: "AttemptTimeout",

@@ -231,6 +231,7 @@ export const make = Effect.fnUntraced(function* (
   const searches = yield* Shared.make<Option.Option<string>, never>({
     work: (_, endsAt) => search(endsAt),
     timeout: attemptTimeout * patience * requestsInTurn,
+    isolated: connections.isolatesCallers === true,
     timedOut: Exit.succeed(Option.none()),
     late: Exit.succeed(Option.none()),
     closed: Exit.succeed(Option.none())

@@ -1,4 +1,5 @@
 /** Revival: dead nodes are pinged by a schedule, and by a command that finds no live node. */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
@@ -21,6 +22,8 @@ export interface Revival {
    * `deadline`, milliseconds of the monotonic clock, at the latest.
    */
   readonly probeDead: (deadline: number) => Effect.Effect<void>
+  /** Pings the dead nodes beside the caller where that is due by the `revive` schedule, for who isolates callers. */
+  readonly probeInPassing: Effect.Effect<void>
 }
 
 const minProbeInterval = 1000
@@ -66,6 +69,7 @@ export const make = Effect.fnUntraced(function* (
       }),
     // A ping and a flush.
     timeout: settings.attemptTimeout * patience * 2,
+    isolated: connections.isolatesCallers === true,
     timedOut: Exit.void,
     late: Exit.void,
     closed: Exit.void
@@ -92,11 +96,39 @@ export const make = Effect.fnUntraced(function* (
         )
       )
     )
-  yield* Effect.forkScoped(Effect.forever(revival))
+  if (connections.isolatesCallers !== true) yield* Effect.forkScoped(Effect.forever(revival))
+
   return {
+    probeInPassing: makeInPassing(ref, settings, clock, probe),
     probeDead: (deadline) =>
       Effect.suspend(() =>
         Monotonic.unsafeNow(clock) < probeAgainAt ? Effect.void : probes.run("dead nodes", deadline)
       )
   }
 })
+
+/** {@link Revival.probeInPassing}: a schedule that starts with a death, and whose delays nobody waits for. */
+const makeInPassing = (
+  ref: StateRef,
+  { revive }: Settings,
+  clock: Clock.Clock,
+  probe: Effect.Effect<void>
+): Effect.Effect<void> => {
+  let current: { readonly backoff: Backoff.Backoff<undefined>; deaths: number; dueAt: number } | undefined
+  return Effect.suspend(() => {
+    const { counts, deaths } = ref.unsafeState()
+    if (counts.dead === 0) {
+      current = undefined
+      return Effect.void
+    }
+    const hasEnded = current === undefined || (current.dueAt === Number.POSITIVE_INFINITY && deaths > current.deaths)
+    if (hasEnded) current = { backoff: Backoff.make(revive, clock), deaths, dueAt: Number.NEGATIVE_INFINITY }
+    const schedule = current
+    if (schedule === undefined || Monotonic.unsafeNow(clock) < schedule.dueAt) return Effect.void
+    return Effect.flatMap(schedule.backoff.nextAt(undefined), (time = Number.POSITIVE_INFINITY) => {
+      schedule.dueAt = time
+      schedule.deaths = deaths
+      return hasEnded ? Effect.void : Effect.asVoid(Effect.forkDaemon(Effect.interruptible(probe)))
+    })
+  })
+}

@@ -33,69 +33,75 @@ const blocked = 1 / 16
 export const make = <A, E>(options: {
   readonly work: (key: string, deadline: number) => Effect.Effect<A, E>
   readonly timeout: number
+  /** Whether each caller has a run of its own. */
+  readonly isolated: boolean
   readonly timedOut: Exit.Exit<A, E>
   readonly late: Exit.Exit<A, E>
   readonly closed: Exit.Exit<A, E>
 }): Effect.Effect<Shared<A, E>, never, Scope.Scope> =>
-  Effect.map(Effect.all([Effect.scope, Effect.clock, Deadlines.make]), ([scope, clock, deadlines]) => {
-    const runs = new Map<string, Run<A, E>>()
-    const fork = <B, E2>(effect: Effect.Effect<B, E2>) => Effect.forkIn(Effect.interruptible(effect), scope)
+  Effect.map(
+    Effect.all([Effect.scope, Effect.clock, Deadlines.make(options.isolated)]),
+    ([scope, clock, deadlines]) => {
+      const runs = new Map<string, Run<A, E>>()
+      const fork = <B, E2>(effect: Effect.Effect<B, E2>) => Effect.forkIn(Effect.interruptible(effect), scope)
 
-    const start = (key: string, endsAt: number) => {
-      const run: Run<A, E> = { endsAt, callers: new Set(), exit: undefined }
-      runs.set(key, run)
-      const settle = (exit: Exit.Exit<A, E>) => {
-        if (run.exit !== undefined) return
-        if (runs.get(key) === run) runs.delete(key)
-        run.exit = exit
-        for (const end of [...run.callers]) end(exit)
-      }
-      const timer = Effect.flatMap(Effect.sleep(options.timeout), () =>
-        Monotonic.unsafeNow(clock) - endsAt > options.timeout * blocked
-          ? Effect.as(Effect.sleep(1), options.late)
-          : Effect.succeed(options.timedOut)
-      )
-      // By hand, and not by `Effect.timeout`, which would take three fibers more for each node's first use.
-      return Effect.zipWith(fork(options.work(key, endsAt)), fork(timer), (work, timer) => {
-        work.addObserver((exit) => {
-          timer.unsafeInterruptAsFork(FiberId.none)
-          settle(Exit.isInterrupted(exit) ? options.closed : exit)
-        })
-        timer.addObserver((exit) => {
-          settle(Exit.isSuccess(exit) ? exit.value : options.closed)
-          work.unsafeInterruptAsFork(FiberId.none)
-        })
-        return run
-      })
-    }
-
-    /** Waits for the end of a run, and not beyond the deadline. */
-    const settled = (run: Run<A, E>, deadline: number): Effect.Effect<A, E> =>
-      Effect.async((resume) => {
-        if (run.exit !== undefined) return resume(run.exit)
-        if (deadline <= Monotonic.unsafeNow(clock)) return resume(options.late)
-        const end = (exit: Exit.Exit<A, E>) => {
-          run.callers.delete(end)
-          forget()
-          resume(exit)
+      const start = (key: string, endsAt: number) => {
+        const run: Run<A, E> = { endsAt, callers: new Set(), exit: undefined }
+        if (!options.isolated) runs.set(key, run)
+        const settle = (exit: Exit.Exit<A, E>) => {
+          if (run.exit !== undefined) return
+          if (runs.get(key) === run) runs.delete(key)
+          run.exit = exit
+          for (const end of [...run.callers]) end(exit)
         }
-        run.callers.add(end)
-        const forget = run.endsAt <= deadline ? () => {} : deadlines.add(deadline, () => end(options.late))
-        return Effect.sync(() => {
-          run.callers.delete(end)
-          forget()
+        const timer = Effect.flatMap(Effect.sleep(options.timeout), () =>
+          Monotonic.unsafeNow(clock) - endsAt > options.timeout * blocked
+            ? Effect.as(Effect.sleep(1), options.late)
+            : Effect.succeed(options.timedOut)
+        )
+        // By hand, and not by `Effect.timeout`, which would take three fibers more for each node's first use.
+        return Effect.zipWith(fork(options.work(key, endsAt)), fork(timer), (work, timer) => {
+          work.addObserver((exit) => {
+            timer.unsafeInterruptAsFork(FiberId.none)
+            settle(Exit.isInterrupted(exit) ? options.closed : exit)
+          })
+          timer.addObserver((exit) => {
+            settle(Exit.isSuccess(exit) ? exit.value : options.closed)
+            work.unsafeInterruptAsFork(FiberId.none)
+          })
+          return run
         })
-      })
+      }
 
-    return {
-      run: (key, deadline) =>
-        Effect.suspend(() => {
-          const current = runs.get(key)
-          return current === undefined
-            ? Effect.flatMap(Effect.uninterruptible(start(key, Monotonic.unsafeNow(clock) + options.timeout)), (run) =>
-                settled(run, deadline)
-              )
-            : settled(current, deadline)
+      /** Waits for the end of a run, and not beyond the deadline. */
+      const settled = (run: Run<A, E>, deadline: number): Effect.Effect<A, E> =>
+        Effect.async((resume) => {
+          if (run.exit !== undefined) return resume(run.exit)
+          if (deadline <= Monotonic.unsafeNow(clock)) return resume(options.late)
+          const end = (exit: Exit.Exit<A, E>) => {
+            run.callers.delete(end)
+            forget()
+            resume(exit)
+          }
+          run.callers.add(end)
+          const forget = run.endsAt <= deadline ? () => {} : deadlines.add(deadline, () => end(options.late))
+          return Effect.sync(() => {
+            run.callers.delete(end)
+            forget()
+          })
         })
+
+      return {
+        run: (key, deadline) =>
+          Effect.suspend(() => {
+            const current = runs.get(key)
+            return current === undefined
+              ? Effect.flatMap(
+                  Effect.uninterruptible(start(key, Monotonic.unsafeNow(clock) + options.timeout)),
+                  (run) => settled(run, deadline)
+                )
+              : settled(current, deadline)
+          })
+      }
     }
-  })
+  )

@@ -17,6 +17,8 @@ import type { StateRef } from "./StateRef.js"
 export interface StandIns {
   /** A write to a key goes to this node: remembered where it stands in for a dead owner. */
   readonly writing: (key: string, to: ClusterState.NodeState) => void
+  /** Deletes beside the caller what can be deleted, for who isolates callers. */
+  readonly sweepInPassing: Effect.Effect<void>
 }
 
 /** So many keys are remembered, whatever their size; of more, those that were written first are forgotten. */
@@ -80,19 +82,18 @@ export const make = Effect.fnUntraced(function* (
   })
   /** The topology of the last sweep: nothing can have come back before the next one. */
   let swept: ClusterState.TopologyView | undefined
-  yield* ref
-    .awaitState(({ view }) => written.size > 0 && view !== swept)
-    .pipe(
-      Effect.zipRight(
-        Effect.suspend(() => {
-          swept = ref.unsafeState().view
-          return sweep
-        })
-      ),
-      Effect.forever,
-      Effect.forkScoped
-    )
+  const isDue = ({ view }: ClusterState.ClusterState) => written.size > 0 && view !== swept
+  const sweepNow = Effect.suspend(() => {
+    swept = ref.unsafeState().view
+    return sweep
+  })
+  if (connections.isolatesCallers !== true) {
+    yield* ref.awaitState(isDue).pipe(Effect.zipRight(sweepNow), Effect.forever, Effect.forkScoped)
+  }
   return {
+    sweepInPassing: Effect.suspend(() =>
+      isDue(ref.unsafeState()) ? Effect.asVoid(Effect.forkDaemon(Effect.interruptible(sweepNow))) : Effect.void
+    ),
     writing: (key, to) => {
       if (!Routing.isStandIn(ref.unsafeState(), key, to)) return
       const nodes = written.get(key)?.filter((node) => node !== to.node) ?? []

@@ -6,7 +6,8 @@ import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import type { Connections } from "../transport/Transport.js"
 import * as ClusterState from "./ClusterState.js"
-import type { Handshake } from "./Handshake.js"
+import { type Handshake, pingTimeout } from "./Handshake.js"
+import * as Monotonic from "./Monotonic.js"
 import type { StateRef } from "./StateRef.js"
 
 /**
@@ -51,11 +52,17 @@ export const make = Effect.fnUntraced(function* (
   ref: StateRef,
   { ping }: Handshake,
   connections: Connections,
-  { failureThreshold }: Settings
+  settings: Settings
 ): Effect.fn.Return<Suspicion, never, Scope.Scope> {
   const scope = yield* Effect.scope
+  const clock = yield* Effect.clock
   /** The nodes that are being pinged since they did not answer, and whether they have answered a command meanwhile. */
-  const checks = new Map<string, { answered: boolean }>()
+  const checks = new Map<string, { answered: boolean; readonly endsAt: number }>()
+  /** A check that belongs to one caller ends with it, and not always by itself. */
+  const isChecked = (node: string) => {
+    const check = checks.get(node)
+    return check !== undefined && (connections.isolatesCallers !== true || Monotonic.unsafeNow(clock) < check.endsAt)
+  }
 
   /** Applies a transition; where it kills the node, all attempts on it end. */
   const kill = (node: string, transition: Parameters<StateRef["transition"]>[0]) =>
@@ -72,7 +79,7 @@ export const make = Effect.fnUntraced(function* (
     )
   const suspect = (node: string, fault: Fault) =>
     Effect.map(
-      kill(node, (self, now) => ClusterState.suspected(self, node, fault, failureThreshold, now)),
+      kill(node, (self, now) => ClusterState.suspected(self, node, fault, settings.failureThreshold, now)),
       (live) => (live ? ("suspect" as const) : ("dead" as const))
     )
 
@@ -118,7 +125,7 @@ export const make = Effect.fnUntraced(function* (
     ).pipe(Effect.ensuring(Effect.sync(() => checks.delete(node))))
 
   return {
-    isSilent: (node) => checks.has(node),
+    isSilent: isChecked,
     isDoubted: (node) =>
       (ref.unsafeState().nodes.get(node)?.consecutiveFailures ?? 0) > 0 || (checks.size > 0 && checks.has(node)),
     succeeded: (node) =>
@@ -129,8 +136,8 @@ export const make = Effect.fnUntraced(function* (
       }),
     unanswered: (node) =>
       Effect.suspend(() => {
-        if (checks.has(node) || !ClusterState.isLive(ref.unsafeState(), node)) return Effect.void
-        const state = { answered: false }
+        if (isChecked(node) || !ClusterState.isLive(ref.unsafeState(), node)) return Effect.void
+        const state = { answered: false, endsAt: Monotonic.unsafeNow(clock) + pingTimeout(settings) }
         checks.set(node, state)
         return Effect.forkIn(Effect.interruptible(check(node, state)), scope)
       }),

@@ -3,18 +3,18 @@
  * workers of browsers.
  */
 import type * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import { failureOfSystemError } from "../http/SystemError.js"
 import { type Body, type JsonText, type Reply, textOf, withheld } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
+import { makeTimers } from "./Timers.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
 /**
@@ -31,6 +31,19 @@ export interface FetchTransportOptions {
    * of a node that has not answered does not wait. Default 6, which is what browsers and Workers send at once.
    */
   readonly concurrency?: number
+  /**
+   * Finds out whether a node takes connections, where `fetch` fails without saying why: pass `connect` of
+   * `cloudflare:sockets` on Workers, and a refused connection is `Refused`. Default: such failures are `Reset`.
+   */
+  readonly connect?: (address: { readonly hostname: string; readonly port: number }) => {
+    readonly opened: Promise<unknown>
+    readonly close: () => Promise<unknown>
+  }
+  /**
+   * Whether what one request of the runtime has started must not be waited for by another: see
+   * {@link Transport.Connections.isolatesCallers}. Default: on Cloudflare Workers.
+   */
+  readonly isolatesCallers?: boolean
 }
 
 /**
@@ -68,22 +81,29 @@ export const layerWith = (options: FetchTransportOptions): Layer.Layer<Transport
  */
 export const layer: Layer.Layer<Transport> = layerWith({})
 
-/** Ends a request, unless it has ended already. */
-type End = (exit: Exit.Exit<Reply, Fault>) => void
+/** A request that has not ended. */
+interface Open {
+  /** Ends it, unless it has ended already. */
+  readonly end: (exit: Exit.Exit<Reply, Fault>) => void
+  /** It has ended by then, unless its caller is gone: milliseconds of the monotonic clock. */
+  goneAt: number
+}
 
 /** A node's requests. */
 interface Node {
   /** Up to the command. */
   readonly url: string
   readonly turns: ReturnType<typeof makeTurns>
-  /** Its requests that have not ended. */
-  readonly open: Set<End>
+  readonly open: Set<Open>
 }
 
 const connect = Effect.fnUntraced(function* (settings: TransportSettings, options: FetchTransportOptions) {
+  const { attemptTimeout } = settings
+  const isolatesCallers = options.isolatesCallers ?? isWorker()
   const clock = yield* Effect.clock
   const exchange = makeExchange(settings, options)
   const nodes = new Map<string, Node>()
+  const timers = makeTimers(clock, attemptTimeout)
   let isClosed = false
 
   const nodeOf = (address: string): Node => {
@@ -91,7 +111,7 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
     if (known !== undefined) return known
     const { host, port } = parseAddress(address, settings.port)
     const url = `${settings.protocol}://${format(host, port)}/`
-    const node = { url, turns: makeTurns(options.concurrency ?? 6), open: new Set<End>() }
+    const node = { url, turns: makeTurns(options.concurrency ?? 6), open: new Set<Open>() }
     nodes.set(address, node)
     return node
   }
@@ -99,38 +119,55 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
     Effect.sync(() => {
       const open = nodes.get(address)?.open ?? []
       nodes.delete(address)
-      for (const end of [...open]) end(Exit.fail(closed))
+      for (const { end } of [...open]) end(Exit.fail(closed))
     })
+  /** A Worker's request that was cancelled takes what it has begun along: it ends nothing by itself. */
+  const dropGone = ({ open }: Node) => {
+    const now = millis(clock)
+    for (const request of [...open]) if (request.goneAt < now) request.end(Exit.fail(closed))
+  }
   yield* Effect.addFinalizer(() => {
     isClosed = true
+    timers.stop()
     return Effect.forEach([...nodes.keys()], drop, { discard: true })
   })
 
   const connections: Connections = {
-    post: (address, command, body, deadline, { urgent = false } = {}) =>
+    isolatesCallers,
+    post: (address, command, body, deadline = Number.POSITIVE_INFINITY, { urgent = false } = {}) =>
       Effect.async<Reply, Fault>((resume) => {
         if (isClosed) return resume(Exit.fail(closed))
         const node = nodeOf(address)
+        if (isolatesCallers) dropGone(node)
         const abort = new AbortController()
-        const timer = makeTimer(clock, (fault) => end(Exit.fail(fault)))
-        let hasEnded = false
-        const end: End = (exit) => {
-          if (hasEnded) return
-          hasEnded = true
-          timer.stop()
-          turn.give()
-          node.open.delete(end)
+        const ownTimers = isolatesCallers ? makeTimers(clock, attemptTimeout) : timers
+        let settle: (exit: Exit.Exit<Reply, Fault>) => void = () => {}
+        // On Workers, what is done then is done in the request that has made the promise, whichever resolves it.
+        const ended = new Promise<Exit.Exit<Reply, Fault>>((resolve) => {
+          settle = resolve
+        })
+        void ended.then((exit) => {
+          if (isolatesCallers) ownTimers.stop()
           if (Exit.isFailure(exit)) abort.abort()
           resume(exit)
+        })
+        const end = (exit: Exit.Exit<Reply, Fault>) => {
+          if (!node.open.delete(request)) return
+          ownTimers.remove(timer)
+          turn.give()
+          settle(exit)
         }
+        const request: Open = { end, goneAt: deadline + attemptTimeout }
         const send = () => {
-          if (hasEnded) return
-          timer.whileInFlight(settings.attemptTimeout, deadline)
-          exchange(`${node.url}${command}`, body, abort.signal).then(end)
+          if (!node.open.has(request)) return
+          request.goneAt = Math.min(deadline, millis(clock) + attemptTimeout) + attemptTimeout
+          ownTimers.sent(timer)
+          void exchange(node.url, command, body, abort.signal).then(end)
         }
-        node.open.add(end)
+        node.open.add(request)
+        const timer = ownTimers.add(deadline, (fault) => end(Exit.fail(fault)))
         const turn = urgent ? outOfTurn(send) : node.turns.take(send)
-        if (!turn.isTaken && deadline !== undefined) timer.whileWaiting(deadline)
+        if (!turn.isTaken) ownTimers.waiting(timer)
         return Effect.sync(() => end(Exit.interrupt(FiberId.none)))
       }),
     interrupt: drop,
@@ -139,16 +176,24 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
   return connections
 })
 
+/** By the name that Cloudflare documents. */
+const isWorker = (): boolean => {
+  const navigator: unknown = Reflect.get(globalThis, "navigator")
+  return Predicate.hasProperty(navigator, "userAgent") && navigator.userAgent === "Cloudflare-Workers"
+}
+
+const millis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+
 const closed: Fault = { reason: "Reset", detail: "the connection was closed by the client" }
 
 /** Sends a request and reads the reply. Never rejects. */
 const makeExchange = (
   { headers, maxReplyBytes }: TransportSettings,
-  { fetch = (input, init) => globalThis.fetch(input, init) }: FetchTransportOptions
+  { connect, fetch = (input, init) => globalThis.fetch(input, init) }: FetchTransportOptions
 ) => {
-  const allHeaders = { ...Record.map(headers, Redacted.value), "content-type": "application/json" }
+  const allHeaders = new Headers({ ...Record.map(headers, Redacted.value), "content-type": "application/json" })
   const tooLarge: Fault = { reason: "ReplyTooLarge", detail: `a reply of more than ${maxReplyBytes} bytes` }
-  return async (url: string, body: Body, signal: AbortSignal): Promise<Exit.Exit<Reply, Fault>> => {
+  return async (node: string, command: string, body: Body, signal: AbortSignal): Promise<Exit.Exit<Reply, Fault>> => {
     let json: JsonText | undefined
     try {
       json = textOf(body)
@@ -159,11 +204,11 @@ const makeExchange = (
     try {
       // A redirect answers no command; fetch would follow it with a GET.
       const init = { method: "POST", headers: allHeaders, body: json, redirect: "manual", signal } as const
-      const response = await fetch(url, init)
+      const response = await fetch(`${node}${command}`, init)
       const text = await textWithin(maxReplyBytes, response)
       return text === undefined ? Exit.fail(tooLarge) : Exit.succeed({ status: response.status, body: text })
     } catch (error) {
-      return Exit.fail(faultOf(error))
+      return Exit.fail(faultOf(error) ?? (await faultOfConnecting(node, connect)))
     }
   }
 }
@@ -195,8 +240,8 @@ const inWords: ReadonlyArray<readonly [words: RegExp, reason: Fault["reason"]]> 
   [/network is unreachable|no route to host/i, "Unreachable"]
 ]
 
-/** A `Reset` where the runtime does not say what happened, as Workers and browsers do not: the client's ping finds out. */
-const faultOf = (error: unknown): Fault => {
+/** Undefined where the runtime does not say what happened, as Workers and browsers do not. */
+const faultOf = (error: unknown): Fault | undefined => {
   const fault = failureOfSystemError(error)
   if (fault.detail !== "") return fault
   for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth++) {
@@ -205,7 +250,22 @@ const faultOf = (error: unknown): Fault => {
       if (said !== undefined) return { reason, detail: said }
     }
   }
-  return { ...fault, detail: "fetch failed" }
+  return undefined
+}
+
+/** What a connection of its own says: `Refused` where there is none. Otherwise `Reset`, and the client's ping finds out. */
+const faultOfConnecting = async (node: string, connect: FetchTransportOptions["connect"]): Promise<Fault> => {
+  const reset: Fault = { reason: "Reset", detail: "fetch failed" }
+  if (connect === undefined) return reset
+  try {
+    const { hostname, port, protocol } = new URL(node)
+    const socket = connect({ hostname, port: Number(port) || (protocol === "https:" ? 443 : 80) })
+    await socket.opened
+    await socket.close()
+    return reset
+  } catch (error) {
+    return { reason: "Refused", detail: error instanceof Error ? error.message : String(error) }
+  }
 }
 
 interface Turn {
@@ -253,39 +313,3 @@ const makeTurns = (limit: number) => {
     }
   }
 }
-
-/** Ends a request that takes too long. Each request has its own: on Workers it may not wait for another's timer. */
-const makeTimer = (clock: Clock.Clock, expire: (fault: Fault) => void) => {
-  let fiber: Fiber.RuntimeFiber<Fault> | undefined
-  const stop = () => fiber?.unsafeInterruptAsFork(FiberId.none)
-  const start = (wait: Effect.Effect<Fault>) => {
-    stop()
-    fiber = Effect.runFork(wait)
-    fiber.addObserver((exit) => {
-      // Replies that have arrived while the process was busy are read first.
-      if (Exit.isSuccess(exit)) setTimeout(expire, 0, exit.value)
-    })
-  }
-  const left = (deadline: number) => deadline - Number(clock.unsafeCurrentTimeNanos()) / 1e6
-  return {
-    stop,
-    whileWaiting: (deadline: number) => start(Effect.as(clock.sleep(Duration.millis(left(deadline))), queueTimeout)),
-    whileInFlight: (attemptTimeout: number, deadline = Number.POSITIVE_INFINITY) =>
-      start(
-        left(deadline) <= attemptTimeout
-          ? Effect.as(clock.sleep(Duration.millis(left(deadline))), deadlineFault)
-          : // In slices, of which a process that is blocked takes but one.
-            Effect.as(Effect.repeatN(clock.sleep(Duration.millis(attemptTimeout / 4)), 3), {
-              reason: "AttemptTimeout",
-              detail: `no reply in ${attemptTimeout} ms`
-            } as const)
-      )
-  }
-}
-
-const queueTimeout: Fault = {
-  reason: "QueueTimeout",
-  detail: "the deadline passed while the request waited to be sent"
-}
-
-const deadlineFault: Fault = { reason: "Deadline", detail: "no reply before the command's deadline" }

@@ -58,6 +58,12 @@ export interface Exchanges {
  */
 export interface Connections {
   /**
+   * Whether what one caller has started must not be waited for by another, as on Cloudflare Workers, where the work of a
+   * request ends with it. A client then shares no work between its commands, and does nothing in the background: what it
+   * would do there, commands do in passing. Default: false.
+   */
+  readonly isolatesCallers?: boolean
+  /**
    * Posts a JSON document to `/<command>` on a node and waits for the whole reply, for `attemptTimeout` at most from when
    * it was written, or since there was progress on its connection. `node` is an address as a nodes file holds it.
    *

@@ -3,7 +3,7 @@ import { Effect, Exit, Scope, TestClock } from "effect"
 import * as Deadlines from "../../src/cluster/Deadlines.js"
 
 const scene = Effect.gen(function* () {
-  const deadlines = yield* Deadlines.make
+  const deadlines = yield* Deadlines.make(false)
   const called: Array<string> = []
   return { called, add: (deadline: number, name: string) => deadlines.add(deadline, () => called.push(name)) }
 })

@@ -99,11 +99,12 @@ const installPeers = (path: string, tarball: string, versions: ReadonlyArray<str
 const writeContract = async (path: string) => {
   await build({
     absWorkingDir: root,
-    entryPoints: ["live", "fetch", "worker"].map((name) => `test/package/entries/${name}.ts`),
+    entryPoints: ["live", "fetch", "worker", "shared"].map((name) => `test/package/entries/${name}.ts`),
     outdir: path,
     outExtension: { ".js": ".mjs" },
     bundle: true,
     packages: "external",
+    external: ["cloudflare:*"],
     format: "esm",
     target: "es2022",
     logLevel: "error"
@@ -227,6 +228,7 @@ const worker = async (
     format: "esm",
     target: "es2022",
     conditions: ["worker"],
+    external: ["cloudflare:*"],
     write: false,
     logLevel: "error"
   })
@@ -267,6 +269,15 @@ const workers = async (served: string) => {
         answers.join("\n")
       )
       return "answers"
+    })
+    await cell("runtimes", `workerd, ten requests at once that share a client, nodes ${name}`, async () => {
+      const failures = name === "live" ? [] : ["Refused", "Refused"]
+      const answers = await worker(served, "shared.mjs", { NODES: nodes }, ten)
+      ok(
+        answers.every((answer) => answer === JSON.stringify({ value: 7, failures })),
+        answers.join("\n")
+      )
+      return name === "live" ? "answers" : "each says that the nodes refuse"
     })
   }
 }

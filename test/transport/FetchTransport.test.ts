@@ -185,6 +185,50 @@ describe("FetchTransport", () => {
     })
   )
 
+  it.scoped.each<[what: string, opened: () => Promise<unknown>, reason: Fault["reason"]]>([
+    ["there is none", () => Promise.reject(new Error("cannot connect to the specified address")), "Refused"],
+    ["there is one", () => Promise.resolve({}), "Reset"]
+  ])("a runtime that does not say why fetch failed, but has connections: %s", ([, opened, reason]) =>
+    Effect.gen(function* () {
+      const tried: Array<string> = []
+      const { post } = yield* connect({
+        fetch: () => Promise.reject(new Error("Network connection lost.")),
+        connect: ({ hostname, port }) => {
+          tried.push(`${hostname} ${port}`)
+          return { opened: opened(), close: () => Promise.resolve() }
+        }
+      })
+      expect((yield* Effect.flip(post("10.0.0.1", "get", "{}"))).reason).toBe(reason)
+      expect(tried).toEqual(["10.0.0.1 7991"])
+    })
+  )
+
+  it.scoped("callers that are isolated: one that is gone leaves its turn to others", () =>
+    Effect.gen(function* () {
+      let now = 0
+      const clock = yield* Effect.clock
+      // A request that a Worker has cancelled: neither its fetch nor its timer ends it.
+      const stopped = {
+        ...clock,
+        sleep: () => Effect.never,
+        unsafeCurrentTimeNanos: () => BigInt(now) * 1_000_000n
+      }
+      const fetch: typeof globalThis.fetch = async (_, init) =>
+        init?.body === "lost" ? new Promise(() => {}) : new Response("served")
+      const { post } = yield* Effect.withClock(
+        connect({ fetch, concurrency: 1, isolatesCallers: true }, { attemptTimeout }),
+        stopped
+      )
+      yield* Effect.fork(post("node", "get", "lost", 5000))
+      yield* Effect.yieldNow()
+      const waiting = yield* Effect.fork(post("node", "get", "waits", 60_000))
+      yield* Effect.yieldNow()
+      now = 3 * attemptTimeout
+      expect((yield* post("node", "get", "next", 60_000)).body).toBe("served")
+      expect((yield* Fiber.join(waiting)).body).toBe("served")
+    })
+  )
+
   it.scopedLive("many more commands than are sent at once: all are served", () =>
     Effect.gen(function* () {
       const servers = yield* NodeServer.cluster({ nodes: 3 })

@@ -13,6 +13,8 @@ export interface Backoff<In> {
    * interruption. False, at once, where the schedule has ended.
    */
   readonly next: (input: In, deadline: number) => Effect.Effect<boolean>
+  /** When the next delay ends, by the same clock, for who does not wait; undefined where the schedule has ended. */
+  readonly nextAt: (input: In) => Effect.Effect<number | undefined>
 }
 
 /**
@@ -21,19 +23,23 @@ export interface Backoff<In> {
  */
 export const make = <In>(schedule: Schedule.Schedule<unknown, In>, clock: Clock.Clock): Backoff<In> => {
   let step: ((now: number, input: In) => Pull.Pull<[unknown, Duration.Duration], never, unknown>) | undefined
+  const nextAt = (input: In): Effect.Effect<number | undefined> =>
+    Effect.gen(function* () {
+      step ??= yield* Schedule.toStep(schedule)
+      const now = Monotonic.unsafeNow(clock)
+      return yield* Pull.matchEffect(step(now, input), {
+        onSuccess: ([, duration]) => Effect.succeed(now + Duration.toMillis(duration)),
+        onDone: () => Effect.succeed(undefined),
+        onFailure: Effect.failCause
+      })
+    })
   return {
     next: (input, deadline) =>
-      Effect.gen(function* () {
-        step ??= yield* Schedule.toStep(schedule)
-        const now = Monotonic.unsafeNow(clock)
-        return yield* Pull.matchEffect(step(now, input), {
-          onSuccess: ([, duration]) => {
-            const delay = Math.min(Duration.toMillis(duration), deadline - now)
-            return delay > 0 ? Effect.as(Effect.sleep(delay), true) : Effect.succeed(true)
-          },
-          onDone: () => Effect.succeed(false),
-          onFailure: Effect.failCause
-        })
-      })
+      Effect.flatMap(nextAt(input), (time) => {
+        if (time === undefined) return Effect.succeed(false)
+        const delay = Math.min(time, deadline) - Monotonic.unsafeNow(clock)
+        return delay > 0 ? Effect.as(Effect.sleep(delay), true) : Effect.succeed(true)
+      }),
+    nextAt
   }
 }
