@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Option } from "effect"
-import { GhostDB, NoMoreServers, Ring, TestCluster } from "effect-ghostdb"
+import { Effect, Either, Option } from "effect"
+import { GhostDB, NodeServer, NoMoreServers, Ring, TestCluster } from "effect-ghostdb"
+import { clientOf } from "../support/clients.js"
 
 const nodes = ["node-1", "node-2", "node-3"]
 const ring = Ring.make(nodes, { replicas: 10 })
@@ -46,6 +47,35 @@ describe(`failover: "none"`, () => {
       expect(yield* GhostDB.put(key, 2)).toBe("NOT_STORED")
     }).pipe(Effect.provide(TestCluster.layer({ client: { failover: "none", failOpen: true, replicas: 10 } })))
   )
+
+  for (const failOpen of [false, true]) {
+    it.scopedLive(`over HTTP the same${failOpen ? ", a miss where the cache fails open" : ""}`, () =>
+      Effect.gen(function* () {
+        const servers = yield* NodeServer.cluster({ nodes: 3 })
+        const [, dead] = servers
+        const placed = Ring.make(
+          servers.map(({ address }) => address),
+          { replicas: 10 }
+        )
+        yield* Effect.gen(function* () {
+          yield* Effect.forEach(keys, (key) => GhostDB.put(key, key))
+          yield* dead!.stop
+          for (const key of keys) {
+            const found = yield* Effect.either(GhostDB.get(key))
+            if (Ring.owner(placed, key) !== dead!.address) expect(found).toEqual(Either.right(Option.some(key)))
+            else if (failOpen) expect(found).toEqual(Either.right(Option.none()))
+            else expect(found).toMatchObject({ left: { _tag: "NoMoreServers", failures: [{ node: dead!.address }] } })
+          }
+          // Nothing was put where it does not belong.
+          const lost = keys.filter((key) => Ring.owner(placed, key) === dead!.address)
+          yield* Effect.forEach(lost, (key) => Effect.either(GhostDB.put(key, "elsewhere")))
+          for (const { node } of servers.filter((server) => server !== dead)) {
+            expect((yield* node.entries).filter(({ key }) => lost.includes(key))).toEqual([])
+          }
+        }).pipe(Effect.provide(clientOf(servers, { failover: "none", failOpen, replicas: 10 })))
+      })
+    )
+  }
 
   it.effect("raft members all hold every key: the death of one costs nothing", () =>
     Effect.gen(function* () {

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Option, Schedule, ScheduleDecision } from "effect"
-import { GhostDB } from "effect-ghostdb"
+import { Deferred, Effect, Layer, Option, Schedule, ScheduleDecision, TestClock } from "effect"
+import { GhostDB, TestCluster } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
 import { client, isLive, type Node, revivals, scene, topologyWhere } from "../support/scene.js"
@@ -53,6 +53,25 @@ describe.concurrent("revival", () => {
         yield* topologyWhere(isLive(hostile))
       }).pipe(Effect.provide(context))
     })
+  )
+
+  it.effect("with onRevival flush, a v1 node is back although it miscounts what it has emptied", () =>
+    Effect.gen(function* () {
+      const cluster = yield* TestCluster
+      const dead = Effect.map(topologyNow, ({ dead }) => dead.map(({ node }) => node))
+      yield* GhostDB.put("key", 1)
+      yield* Effect.forEach(cluster.nodes, cluster.stop)
+      yield* Effect.flip(GhostDB.get("key"))
+      assert.deepStrictEqual(yield* dead, cluster.nodes)
+      yield* cluster.inject("node-1", { reply: '{"Message":"ERR_FLUSH"}' }, { command: "flush" })
+      yield* Effect.forEach(cluster.nodes, (node) => cluster.start(node))
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* dead, [])
+    }).pipe(
+      Effect.provide(
+        TestCluster.layer({ dialect: "v1", client: { onRevival: "flush", revive: Schedule.spaced("100 millis") } })
+      )
+    )
   )
 
   it.scopedLive("a schedule that has ended begins again with the next death", () =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Effect, Layer, Option, Schedule, TestClock } from "effect"
-import { CacheNode, Client, GhostDB, NodeServer, RaftGroup, TestCluster } from "effect-ghostdb"
+import { CacheNode, Client, GhostDB, NodeServer, RaftGroup, Ring, TestCluster } from "effect-ghostdb"
 import { clientOf, topologyNow } from "../support/clients.js"
 import * as FakeTransport from "../support/FakeTransport.js"
 
@@ -31,31 +31,46 @@ describe.concurrent("what a stand-in was given is deleted there when the owner i
     )
   }
 
-  it.scopedLive("over HTTP", () =>
-    Effect.gen(function* () {
-      const servers = yield* NodeServer.cluster({ nodes: 3 })
-      const [, second] = servers
-      yield* Effect.gen(function* () {
-        yield* putAll("first")
-        yield* second!.stop
-        yield* putAll("second")
-        const held = Effect.map(
-          Effect.forEach(servers, ({ node }) => node.entries),
-          (all) => all.flat().length
+  for (const onRevival of ["keep", "flush"] as const) {
+    it.scopedLive(`over HTTP the same (onRevival: "${onRevival}")`, () =>
+      Effect.gen(function* () {
+        const servers = yield* NodeServer.cluster({ nodes: 3 })
+        const [, second] = servers
+        const ring = Ring.make(
+          servers.map(({ address }) => address),
+          { replicas: client.replicas }
         )
-        yield* second!.start()
-        // What the stand-ins hold is deleted: less than all keys is left, as the owner has come back empty.
-        yield* Effect.repeat(held, { until: (count) => count < keys.length, schedule: Schedule.spaced("10 millis") })
-        yield* Effect.repeat(topologyNow, {
-          until: ({ dead }) => dead.length === 0,
-          schedule: Schedule.spaced("10 millis")
-        })
-        yield* putAll("third")
-        yield* second!.stop
-        expect((yield* getAll).filter(is("second"))).toEqual([])
-      }).pipe(Effect.provide(clientOf(servers, client)))
-    })
-  )
+        const owned = keys.filter((key) => Ring.owner(ring, key) !== second!.address)
+        yield* Effect.gen(function* () {
+          yield* putAll("first")
+          yield* second!.stop
+          yield* putAll("second")
+          const isBack = Effect.map(topologyNow, ({ dead }) => dead.length === 0)
+          const isClean = Effect.map(
+            Effect.forEach(
+              servers.filter((server) => server !== second),
+              ({ node }) => node.entries
+            ),
+            (all) => all.flat().length === owned.length
+          )
+          // The owner has kept what it held before.
+          yield* second!.start({ keep: true })
+          yield* Effect.repeat(
+            Effect.zipWith(isBack, isClean, (back, clean) => back && clean),
+            {
+              until: (done) => done,
+              schedule: Schedule.spaced("10 millis")
+            }
+          )
+          yield* putAll("third")
+          yield* second!.stop
+          const found = yield* getAll
+          expect(found.filter((value) => Option.isSome(value) && value.value !== "third")).toEqual([])
+          expect(found.some(Option.isNone)).toBe(true)
+        }).pipe(Effect.provide(clientOf(servers, { ...client, onRevival })))
+      })
+    )
+  }
 })
 
 describe("an upgrade from v2 to raft while an owner is away", () => {
