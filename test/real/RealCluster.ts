@@ -94,8 +94,29 @@ const raftArguments = (address: string, starts: number, members: ReadonlyArray<s
     : Effect.map(leaderOf(others), (leader) => [...args, "-join", `${leader}:7991`])
 }
 
+/** As the servers' own defaults, but for what happens in intervals: it happens every second. */
+const quickConfiguration = JSON.stringify({
+  KeyspaceSize: 65536,
+  SysMetricInterval: 1,
+  AppMetricInterval: 1,
+  DefaultTTL: -1,
+  CrawlerInterval: 1,
+  SnapshotInterval: 3600,
+  EntryTimestamp: true
+})
+
+/** A command that gives the servers a file of their own in `/etc`, where they look for their user's home as well. */
+const configure = (configuration: string) =>
+  [
+    "mount -t tmpfs none /etc",
+    "mkdir /etc/ghostdb",
+    `printf %s '${configuration}' >/etc/ghostdb/ghostdbConf.json`,
+    `printf 'root:x:0:0::${homedir()}:/bin/sh\\n' >/etc/passwd`
+  ].join(" && ")
+
 const makeNode = Effect.fnUntraced(function* (
   version: Dialect,
+  isQuick: boolean,
   /** The members of a raft group, as they are when the node starts. */
   members: () => ReadonlyArray<string>
 ): Effect.fn.Return<RealNode, never, Scope.Scope> {
@@ -130,7 +151,8 @@ const makeNode = Effect.fnUntraced(function* (
     first ??= args
     const folder = version === "raft" ? [join(home, "raft")] : []
     // The servers keep their files in the user's home, whatever HOME says.
-    const script = `mount --bind "$0" "${homedir()}" && cd "$0" && exec "$@"`
+    const configured = isQuick ? `${configure(quickConfiguration)} && ` : ""
+    const script = `${configured}mount --bind "$0" "${homedir()}" && cd "$0" && exec "$@"`
     const command = [
       "netns",
       "exec",
@@ -179,14 +201,18 @@ const makeNode = Effect.fnUntraced(function* (
   }
 })
 
-/** So many nodes of one version, listening; the first of a raft group leads it at first. Ends with the scope. */
+/**
+ * So many nodes of one version, listening; the first of a raft group leads it at first. Ends with the scope. With `isQuick`,
+ * which v1 servers have no configuration for, they look for what has expired, and write metrics, every second.
+ */
 export const make = Effect.fnUntraced(function* (
   version: Dialect,
-  size: number
+  size: number,
+  isQuick = false
 ): Effect.fn.Return<ReadonlyArray<RealNode>, never, Scope.Scope> {
   const nodes: Array<RealNode> = []
   const addresses = () => nodes.map(({ address }) => address)
-  for (let i = 0; i < size; i++) nodes.push(yield* makeNode(version, addresses))
+  for (let i = 0; i < size; i++) nodes.push(yield* makeNode(version, isQuick, addresses))
   if (version === "raft") yield* leaderOf(addresses())
   return nodes
 })
