@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Deferred, Effect, Layer, Option, Schedule, ScheduleDecision, TestClock } from "effect"
+import { Effect, Layer, Option, Schedule, TestClock } from "effect"
 import { GhostDB, TestCluster } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
@@ -78,12 +78,12 @@ describe.concurrent("revival", () => {
     Effect.gen(function* () {
       const nodes = yield* Effect.all([HostileServer.make(), HostileServer.make(), HostileServer.make()])
       const [first, second] = nodes
-      const ended = yield* Deferred.make<void>()
+      let ended = false
       const revive = Schedule.spaced("20 millis").pipe(
-        Schedule.intersect(Schedule.recurs(2)),
-        Schedule.onDecision((_, decision) =>
-          ScheduleDecision.isDone(decision) ? Deferred.succeed(ended, undefined) : Effect.void
-        )
+        Schedule.whileOutput((times) => {
+          ended = times >= 2
+          return !ended
+        })
       )
       const context = yield* Layer.build(client(nodes, { revive }))
       yield* Effect.gen(function* () {
@@ -93,7 +93,7 @@ describe.concurrent("revival", () => {
             GhostDB.get(HostileServer.keysOf(nodes, node, 1)[0])
           )
         yield* die(first)
-        yield* Deferred.await(ended)
+        yield* HostileServer.eventually("the end of the schedule", () => ended)
         yield* first.behave("answers as it should")
         assert.isFalse(isLive(first)(yield* topologyNow))
         yield* die(second)

@@ -1,25 +1,12 @@
 import { inspect } from "node:util"
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Inspectable, Layer, Redacted, Tracer } from "effect"
+import { Effect, Inspectable, Layer, Redacted } from "effect"
 import { type ClientOptions, GhostDB } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as HostileServer from "../support/HostileServer.js"
 import { recorder } from "../support/recorder.js"
 import { client } from "../support/scene.js"
-
-/** A tracer, and the spans that it has made. */
-const tracing = Effect.map(Effect.tracer, (native) => {
-  const spans: Array<Tracer.Span> = []
-  const tracer = Tracer.make({
-    context: native.context,
-    span: (...options) => {
-      const span = native.span(...options)
-      spans.push(span)
-      return span
-    }
-  })
-  return { spans, tracer }
-})
+import * as Tracers from "../support/Tracers.js"
 
 describe.concurrent("secrets", () => {
   const secret = "s3cr3t-t0k3n"
@@ -27,7 +14,7 @@ describe.concurrent("secrets", () => {
   it.scopedLive("headers reach the node, and no log, no error, no span", () =>
     Effect.gen(function* () {
       const log = recorder()
-      const { spans, tracer } = yield* tracing
+      const { spans, tracer } = Tracers.keeping(yield* Effect.tracer)
       const errors: Array<unknown> = []
       const node = yield* HostileServer.make()
       const options: Partial<ClientOptions> = {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Layer, Metric, type MetricKey } from "effect"
+import { Effect, Layer } from "effect"
 import { GhostDB, type GhostDBOptions, TestCluster } from "effect-ghostdb"
 import { recording } from "../support/recordedSpans.js"
+import * as Series from "../support/Series.js"
 
 const cluster = (client: GhostDBOptions = {}) => TestCluster.layer({ nodes: 3, client })
 
@@ -49,7 +50,7 @@ describe("spans", () => {
   it.effect("the key is in them where that was asked for", () => {
     const { layer, spans } = recording()
     return GhostDB.get("key").pipe(
-      Effect.tap(() => expect(spans[0]!.attributes.get("ghostdb.key")).toBe("key")),
+      Effect.map(() => expect(spans[0]!.attributes.get("ghostdb.key")).toBe("key")),
       Effect.provide(cluster({ keysInSpans: true }).pipe(Layer.provideMerge(layer)))
     )
   })
@@ -64,14 +65,11 @@ describe("spans", () => {
 })
 
 const counted = (name: string, labels: Record<string, string>) =>
-  Effect.map(Metric.snapshot, (pairs) => {
-    const has = (key: MetricKey.MetricKey.Untyped) =>
-      key.name === name &&
-      Object.entries(labels).every(([label, value]) => key.tags.some((tag) => tag.key === label && tag.value === value))
-    return pairs
-      .filter(({ metricKey }) => has(metricKey))
-      .reduce((sum, { metricState }) => sum + Number("count" in metricState ? metricState.count : 0), 0)
-  })
+  Effect.map(Series.all, (series) =>
+    series
+      .filter((one) => one.name === name && Object.entries(labels).every(([key, value]) => one.labels[key] === value))
+      .reduce((sum, { count }) => sum + count, 0)
+  )
 
 /** What an effect adds to a metric. */
 const added = <A, E, R>(name: string, labels: Record<string, string>, effect: Effect.Effect<A, E, R>) =>

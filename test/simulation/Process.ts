@@ -2,19 +2,13 @@
  * A process of the simulated world that runs a client: its clocks, its event loop with its stalls, and its end. Its wall
  * clock may step and differ from the others'; its monotonic clock does neither.
  */
-import * as Clock from "effect/Clock"
-import * as Context from "effect/Context"
-import * as DefaultServices from "effect/DefaultServices"
+import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import * as FiberRef from "effect/FiberRef"
-import * as HashSet from "effect/HashSet"
-import * as Logger from "effect/Logger"
-import * as EffectRandom from "effect/Random"
-import * as Runtime from "effect/Runtime"
-import * as Supervisor from "effect/Supervisor"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
+import * as Clocks from "../support/Clocks.js"
+import * as Fibers from "./Fibers.js"
 import { type Event, type Phase, phase, type VirtualTime } from "./VirtualTime.js"
 
 /** The wall clock's time when a world begins. */
@@ -46,8 +40,7 @@ export class Process {
   private stalledUntil = 0
   /** Every time that its event loop stood still. */
   readonly stalls: Array<{ readonly from: number; readonly until: number }> = []
-  private readonly supervisor = Supervisor.unsafeTrack()
-  private readonly runtime: Runtime.Runtime<never>
+  private readonly fibers: Fibers.Fibers
 
   readonly name: string
   private readonly time: VirtualTime
@@ -57,20 +50,7 @@ export class Process {
     this.name = name
     this.time = time
     this.enter = enter
-    const logger = Logger.make(({ annotations, logLevel, message }) =>
-      log?.(`${logLevel.label} ${String(message)} ${JSON.stringify(Object.fromEntries(annotations))}`)
-    )
-    const services = DefaultServices.liveServices.pipe(
-      Context.add(Clock.Clock, this.clock()),
-      Context.add(EffectRandom.Random, EffectRandom.make(seed)),
-      (services) => (tracer === undefined ? services : Context.add(services, Tracer.Tracer, tracer))
-    )
-    this.runtime = Runtime.defaultRuntime.pipe(
-      Runtime.setFiberRef(DefaultServices.currentServices, services),
-      Runtime.setFiberRef(FiberRef.currentScheduler, time.scheduler),
-      Runtime.setFiberRef(FiberRef.currentLoggers, log === undefined ? HashSet.empty() : HashSet.make(logger)),
-      Runtime.setFiberRef(FiberRef.currentSupervisor, this.supervisor)
-    )
+    this.fibers = Fibers.make({ clock: this.clock(), tasks: time.tasks, seed, log, tracer })
   }
 
   /** Runs a function in the process after a time, when its event loop comes to it. */
@@ -96,12 +76,12 @@ export class Process {
 
   /** Starts an effect. */
   fork<A, E>(effect: Effect.Effect<A, E>): Fiber.RuntimeFiber<A, E> {
-    return Runtime.runFork(this.runtime, effect)
+    return this.fibers.fork(effect)
   }
 
-  /** The fibers that have not ended. */
-  get fibers(): ReadonlyArray<Fiber.RuntimeFiber<unknown, unknown>> {
-    return Effect.runSync(this.supervisor.value)
+  /** How many fibers have not ended. */
+  get running(): number {
+    return this.fibers.alive()
   }
 
   private loop(event: Event, when: Phase, run: () => void): void {
@@ -120,14 +100,9 @@ export class Process {
   }
 
   private clock(): Clock.Clock {
-    const millis = () => Math.floor(epoch + this.time.now + this.wallOffset)
-    const nanos = () => BigInt(Math.floor(this.time.now * 1e6))
-    return {
-      [Clock.ClockTypeId]: Clock.ClockTypeId,
-      unsafeCurrentTimeMillis: millis,
-      unsafeCurrentTimeNanos: nanos,
-      currentTimeMillis: Effect.sync(millis),
-      currentTimeNanos: Effect.sync(nanos),
+    return Clocks.make({
+      wall: () => Math.floor(epoch + this.time.now + this.wallOffset),
+      monotonic: () => BigInt(Math.floor(this.time.now * 1e6)),
       sleep: (duration) =>
         Effect.async<void>((resume) => {
           // As `setTimeout` rounds it.
@@ -146,6 +121,6 @@ export class Process {
             end()
           })
         })
-    }
+    })
   }
 }

@@ -4,7 +4,6 @@
  */
 import { Buffer } from "node:buffer"
 import type * as Effect from "effect/Effect"
-import * as Runtime from "effect/Runtime"
 import { CacheNode, type Dialect, type RaftGroup } from "effect-ghostdb"
 import type { Socket } from "./Network.js"
 import type { Random } from "./Random.js"
@@ -82,6 +81,9 @@ const read = (body: string): Document => {
     return {}
   }
 }
+
+/** Runs an effect that needs nothing but the time. */
+export type RunSync = <A, E>(effect: Effect.Effect<A, E>) => A
 
 /** The node's end of a connection. */
 export class ServerConnection {
@@ -162,7 +164,8 @@ export class SimulatedNode {
     readonly address: string,
     private readonly time: VirtualTime,
     private readonly random: Random,
-    private readonly runtime: Runtime.Runtime<never>,
+    /** Runs an effect of the node, at once. */
+    readonly run: RunSync,
     private readonly raftGroup: RaftGroup.RaftGroup,
     private readonly executed: (execution: Execution) => void,
     public cache: CacheNode.CacheNode
@@ -172,11 +175,11 @@ export class SimulatedNode {
     { address, dialect, raftGroup }: NodeOptions,
     time: VirtualTime,
     random: Random,
-    runtime: Runtime.Runtime<never>,
+    run: RunSync,
     executed: (execution: Execution) => void
   ): SimulatedNode {
-    const cache = Runtime.runSync(runtime, CacheNode.make({ dialect, raftGroup, raftHost: hostOf(address) }))
-    return new SimulatedNode(address, time, random, runtime, raftGroup, executed, cache)
+    const cache = run(CacheNode.make({ dialect, raftGroup, raftHost: hostOf(address) }))
+    return new SimulatedNode(address, time, random, run, raftGroup, executed, cache)
   }
 
   get dialect(): Dialect {
@@ -255,11 +258,6 @@ export class SimulatedNode {
 
   behave(behaviour: Partial<Behaviour>): void {
     this.behaviour = { ...this.behaviour, ...behaviour }
-  }
-
-  /** Runs an effect of the node, at once. */
-  run<A, E>(effect: Effect.Effect<A, E>): A {
-    return Runtime.runSync(this.runtime, effect)
   }
 
   private serve(connection: ServerConnection): void {

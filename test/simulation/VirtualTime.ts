@@ -5,7 +5,7 @@
  */
 import { createRequire, syncBuiltinESMExports } from "node:module"
 import type * as Net from "node:net"
-import { PriorityBuckets, type Scheduler } from "effect/Scheduler"
+import { ReadyTasks } from "./Fibers.js"
 import type * as Random from "./Random.js"
 
 /** The phase of an event among those of one time, as in the event loop of Node.js. */
@@ -33,16 +33,9 @@ const limits = { tasksOfAnEvent: 2_000_000, events: 20_000_000 }
 export class VirtualTime {
   now = 0
   events = 0
-  /** Tasks of fibers, ordered as Effect's own schedulers order them. */
-  readonly scheduler: Scheduler = {
-    shouldYield: (fiber) => (fiber.currentOpCount > 2048 ? 0 : false),
-    scheduleTask: (task, priority) => {
-      this.tasks.scheduleTask(task, priority)
-    }
-  }
+  readonly tasks = new ReadyTasks()
   private readonly heap: Array<Event> = []
   private sequence = 0
-  private tasks = new PriorityBuckets()
   private ticks: Array<() => void> = []
 
   /** Runs a function at a time that is not past. */
@@ -85,17 +78,14 @@ export class VirtualTime {
   /** Runs what is ready: ticks first, then the tasks of fibers, as often as these make others. */
   private drain(): void {
     let done = 0
-    while (this.ticks.length > 0 || this.tasks.buckets.length > 0) {
+    while (this.ticks.length > 0 || !this.tasks.isEmpty) {
       const ticks = this.ticks
       if (ticks.length > 0) {
         this.ticks = []
         for (const tick of ticks) tick()
         done += ticks.length
       } else {
-        const buckets = this.tasks.buckets
-        this.tasks.buckets = []
-        for (const [, tasks] of buckets) for (const task of tasks) task()
-        done += buckets.length
+        done += this.tasks.run()
       }
       if (done > limits.tasksOfAnEvent) throw new Error("a loop without end: too many tasks of one event")
     }
@@ -138,6 +128,7 @@ let host: Host | undefined
 
 const real = {
   nextTick: process.nextTick,
+  queueMicrotask: globalThis.queueMicrotask,
   setImmediate: globalThis.setImmediate,
   setTimeout: globalThis.setTimeout,
   random: Math.random
@@ -162,6 +153,7 @@ const install = (): void => {
     host === undefined ? connect(...args) : host.connect(args[0] as Net.TcpNetConnectOpts)
   process.nextTick = (run: (...args: Array<unknown>) => void, ...args: Array<unknown>) =>
     host === undefined ? real.nextTick(run, ...args) : host.nextTick(() => run(...args))
+  globalThis.queueMicrotask = (run) => (host === undefined ? real.queueMicrotask(run) : host.nextTick(run))
   const immediate = (run: (...args: Array<unknown>) => void, ...args: Array<unknown>) =>
     host === undefined ? real.setImmediate(run, ...args) : host.setImmediate(() => run(...args))
   globalThis.setImmediate = Object.assign(immediate, real.setImmediate) as typeof setImmediate

@@ -1,6 +1,6 @@
 /** Runs a scenario in virtual time, and keeps a history of what was asked and answered, and of what really happened. */
 import * as Cause from "effect/Cause"
-import * as Clock from "effect/Clock"
+import type * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,12 +12,11 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Record from "effect/Record"
-import * as Runtime from "effect/Runtime"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import {
   Client,
   GhostDB,
@@ -27,6 +26,8 @@ import {
   SocketTransport,
   type Topology
 } from "effect-ghostdb"
+import * as Clocks from "../support/Clocks.js"
+import * as Tracers from "../support/Tracers.js"
 import { type Loss, Network } from "./Network.js"
 import { epoch, Process } from "./Process.js"
 import * as Random from "./Random.js"
@@ -128,33 +129,13 @@ export const attemptOf = (command: string, key: string): string => `${command} $
 
 /** A tracer whose spans count attempts by command and key. */
 const attemptCounter = (attempts: Map<string, number>): Tracer.Tracer =>
-  Tracer.make({
-    context: (run) => run(),
-    span: (name, parent, context, links, startTime, kind) => {
-      const attributes = new Map<string, unknown>()
-      return {
-        _tag: "Span",
-        name,
-        spanId: name,
-        traceId: name,
-        parent,
-        context,
-        status: { _tag: "Started", startTime },
-        attributes,
-        links,
-        sampled: true,
-        kind,
-        end: () => {},
-        attribute: (key, value) => void attributes.set(key, value),
-        event: (event) => {
-          if (event !== "attempt") return
-          const attempt = attemptOf(String(attributes.get("db.operation.name")), String(attributes.get("ghostdb.key")))
-          attempts.set(attempt, (attempts.get(attempt) ?? 0) + 1)
-        },
-        addLinks: () => {}
-      }
+  Tracers.make(({ attributes }) => ({
+    event: (event) => {
+      if (event !== "attempt") return
+      const attempt = attemptOf(String(attributes.get("db.operation.name")), String(attributes.get("ghostdb.key")))
+      attempts.set(attempt, (attempts.get(attempt) ?? 0) + 1)
     }
-  })
+  }))
 
 /** A client of the world, from its layer's building to its closing. */
 class Member {
@@ -277,7 +258,8 @@ class World {
   /** What the nodes file leaves out at present. */
   private readonly missing: Array<ReadonlyArray<string>> = []
   private current: Process | undefined
-  private readonly runtime: Runtime.Runtime<never>
+  /** The nodes' clock: that of the world, as they have no timers. */
+  private readonly clock: Clock.Clock
   private readonly raftGroup: RaftGroup.RaftGroup
 
   constructor(
@@ -286,14 +268,17 @@ class World {
   ) {
     this.random = Random.make(scenario.seed, "network")
     this.network = new Network(this.time, this.random, this.nodes, this.trace)
-    const clock: Clock.Clock = {
-      ...Clock.make(),
-      unsafeCurrentTimeMillis: () => Math.floor(epoch + this.time.now),
-      currentTimeMillis: Effect.sync(() => Math.floor(epoch + this.time.now))
-    }
-    this.runtime = Effect.runSync(Effect.scoped(Layer.toRuntime(Layer.setClock(clock))))
-    this.raftGroup = Runtime.runSync(this.runtime, RaftGroup.make(Record.map(scenario.raft, Duration.millis)))
+    this.clock = Clocks.make({
+      wall: () => Math.floor(epoch + this.time.now),
+      monotonic: () => BigInt(Math.floor(this.time.now * 1e6)),
+      sleep: () => Effect.dieMessage("a node that sleeps")
+    })
+    this.raftGroup = this.runSync(RaftGroup.make(Record.map(scenario.raft, Duration.millis)))
   }
+
+  /** Runs what a node does, which needs nothing but the time. */
+  private readonly runSync = <A, E>(effect: Effect.Effect<A, E>): A =>
+    Effect.runSync(Effect.withClock(effect, this.clock))
 
   readonly enter = (process: Process): void => {
     this.current = process
@@ -314,7 +299,7 @@ class World {
     const { scenario, time } = this
     for (const { address, dialect } of scenario.nodes) {
       const options = { address, dialect, raftGroup: this.raftGroup }
-      this.nodes.set(address, SimulatedNode.make(options, time, this.random, this.runtime, this.onExecution))
+      this.nodes.set(address, SimulatedNode.make(options, time, this.random, this.runSync, this.onExecution))
     }
     this.observeLeader()
     for (const plan of scenario.clients) {
@@ -362,7 +347,7 @@ class World {
   }
 
   private observeLeader(): void {
-    const node = [...this.nodes.values()].find(({ cache, up }) => up && Runtime.runSync(this.runtime, cache.isLeader))
+    const node = [...this.nodes.values()].find(({ cache, up }) => up && this.runSync(cache.isLeader))
     const last = this.leaders.at(-1)
     if (last !== undefined && last.node === node?.address) return
     this.leaders.push({ time: this.time.now, node: node?.address })
@@ -379,7 +364,7 @@ class World {
 
   private holds({ process }: Member): Remains {
     const sockets = [...this.network.sockets].filter((socket) => socket.process === process).length
-    return { fibers: process.fibers.length, sleeping: process.sleeping, sockets }
+    return { fibers: process.running, sleeping: process.sleeping, sockets }
   }
 
   // Operations
@@ -536,7 +521,7 @@ class World {
   }
 
   private startOnRaft(fault: RaftFault): (() => void) | undefined {
-    Runtime.runSync(this.runtime, this.raftChange(fault))
+    this.runSync(this.raftChange(fault))
     this.observeLeader()
     if (fault._tag === "stepDown") return undefined
     this.raftFaults++
@@ -570,7 +555,7 @@ class World {
   private cutOff({ cache }: SimulatedNode): () => void {
     const { raftAddress } = cache
     if (raftAddress === undefined) return () => {}
-    Runtime.runSync(this.runtime, this.raftGroup.partition([raftAddress]))
+    this.runSync(this.raftGroup.partition([raftAddress]))
     this.observeLeader()
     this.raftFaults++
     return () => this.endRaftFault()
@@ -579,7 +564,7 @@ class World {
   private endRaftFault(): void {
     this.raftFaults--
     if (this.raftFaults > 0) return
-    Runtime.runSync(this.runtime, this.raftGroup.heal())
+    this.runSync(this.raftGroup.heal())
     this.observeLeader()
   }
 

@@ -10,7 +10,7 @@ import { once } from "node:events"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { NodeRuntime } from "@effect/platform-node"
-import { Clock, Console, Duration, Effect, Logger, LogLevel, Option, Random, Schedule, Stream } from "effect"
+import { Clock, Console, Duration, Effect, Fiber, Logger, LogLevel, Option, Random, Schedule, Stream } from "effect"
 import { Client, GhostDB, SocketTransport } from "effect-ghostdb"
 import { overTls } from "../support/tls.js"
 import { overload } from "./overload.js"
@@ -134,7 +134,7 @@ const soak = Effect.gen(function* () {
       { concurrency: "unbounded", discard: true }
     )
     const after = yield* heap
-    const before = yield* early.await.pipe(Effect.flatten)
+    const before = yield* Fiber.join(early)
     const total = counts.values + counts.failures
     const growth = (after - before) / before
     yield* Console.log(

@@ -1,4 +1,5 @@
-import { Layer, Tracer } from "effect"
+import { Layer, type Tracer } from "effect"
+import * as Tracers from "./Tracers.js"
 
 /** A span as it was told. */
 export interface Recorded {
@@ -12,33 +13,16 @@ export interface Recorded {
 /** A tracer that keeps its spans, as an exporter in memory does. */
 export const recording = () => {
   const spans: Array<Recorded> = []
-  const tracer = Tracer.make({
-    span: (name, parent, context, links, startTime, kind) => {
-      const attributes = new Map<string, unknown>()
-      const events: Array<{ name: string; attributes: Record<string, unknown> }> = []
-      const recorded: Recorded = { name, kind, attributes, events, ended: false }
-      spans.push(recorded)
-      return {
-        _tag: "Span",
-        name,
-        spanId: String(spans.length),
-        traceId: "trace",
-        parent,
-        context,
-        status: { _tag: "Started", startTime },
-        attributes,
-        links: [...links],
-        sampled: true,
-        kind,
-        end: () => {
-          recorded.ended = true
-        },
-        attribute: (key, value) => void attributes.set(key, value),
-        event: (event, _time, attributes = {}) => void events.push({ name: event, attributes }),
-        addLinks: () => {}
+  const tracer = Tracers.make(({ attributes, kind, name }) => {
+    const events: Array<{ name: string; attributes: Record<string, unknown> }> = []
+    const recorded: Recorded = { name, kind, attributes, events, ended: false }
+    spans.push(recorded)
+    return {
+      event: (event, own) => void events.push({ name: event, attributes: own }),
+      end: () => {
+        recorded.ended = true
       }
-    },
-    context: (f) => f()
+    }
   })
   return { spans, layer: Layer.setTracer(tracer) }
 }

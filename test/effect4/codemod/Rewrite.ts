@@ -169,7 +169,7 @@ class Rewriter implements Context {
   private rewritten(node: ts.Node): string | undefined {
     if (ts.isCallExpression(node) && ts.isPropertyAccessExpression(node.expression)) {
       const method = of(rules.methods, node.expression.name.text)
-      if (method !== undefined) {
+      if (method !== undefined && this.targetOf(node.expression) === undefined) {
         const args = [
           node.expression.expression,
           ...node.arguments.filter((argument) => !this.isDropped(argument))

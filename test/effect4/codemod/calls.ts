@@ -143,6 +143,15 @@ export const calls: Readonly<Record<string, Rule>> = {
   "effect/Layer#setTracer": call("effect/Layer#succeed", (args, cx) => [member("effect/Tracer#Tracer", cx), ...args]),
   "effect/Logger#remove": (_, cx) => `${member("effect/Logger#layer", cx)}([])`,
   "effect/Logger#replace": call("effect/Logger#layer", ([, logger]) => [`[${logger}]`]),
+  "effect/Logger#withMinimumLogLevel": (node, cx) => {
+    const args = argumentsOf(node)
+    const level = args.at(-1)
+    // A level is its name.
+    if (level === undefined || !ts.isPropertyAccessExpression(level)) return cx.fail(node, "a level that cannot be read")
+    const reference = member("effect/References#MinimumLogLevel", cx)
+    const before = args.slice(0, -1).map(cx.text)
+    return `${member("effect/Effect#provideService", cx)}(${[...before, reference, `"${level.name.text}"`].join(", ")})`
+  },
   "effect/Request#complete": call("~/../test/support/Requests#complete"),
   "effect/Request#fail": call("~/../test/support/Requests#fail"),
   "effect/Request#TaggedClass()": (node, cx) => {
@@ -224,6 +233,9 @@ export const calls: Readonly<Record<string, Rule>> = {
     2,
     (self, [other], cx) => `${member("effect/Schedule#max", cx)}([${self}, ${other}])`
   ),
+  "effect/Schedule#whileOutput": call("effect/Schedule#while", ([predicate]) => [
+    `({ output }) => (${predicate})(output)`
+  ]),
   "effect/Schema#Literal": (node, cx) =>
     argumentsOf(node).length > 1
       ? inArray("effect/Schema#Literals")(node, cx)

@@ -124,6 +124,7 @@ export const members: Readonly<Record<string, Names>> = {
   "effect/TestClock": { currentTimeMillis: "effect/Clock#currentTimeMillis" },
   "@effect/platform-node/NodeHttpClient": { layer: "layerNodeHttp" },
   "effect/Predicate": { isRecord: "isObject" },
+  "effect/Queue": { unsafeOffer: "offerUnsafe" },
   "effect/Scope": { extend: "provide" },
   "effect/Layer": {
     scoped: "effect",
