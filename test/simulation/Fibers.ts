@@ -52,6 +52,8 @@ export interface FibersOptions {
 /** The fibers of a process. */
 export interface Fibers {
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.RuntimeFiber<A, E>
+  /** Runs an effect that ends at once. */
+  readonly runSync: <A>(effect: Effect.Effect<A>) => A
   /** How many have not ended. */
   readonly alive: () => number
 }
@@ -73,5 +75,9 @@ export const make = ({ clock, log, seed, tasks, tracer }: FibersOptions): Fibers
     Runtime.setFiberRef(FiberRef.currentLoggers, log === undefined ? HashSet.empty() : HashSet.make(logger)),
     Runtime.setFiberRef(FiberRef.currentSupervisor, count)
   )
-  return { fork: (effect) => Runtime.runFork(runtime, effect), alive: () => count.alive }
+  return {
+    fork: (effect) => Runtime.runFork(runtime, effect),
+    runSync: (effect) => Runtime.runSync(runtime, effect),
+    alive: () => count.alive
+  }
 }

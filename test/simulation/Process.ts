@@ -79,6 +79,11 @@ export class Process {
     return this.fibers.fork(effect)
   }
 
+  /** Runs an effect that ends at once. */
+  runSync<A>(effect: Effect.Effect<A>): A {
+    return this.fibers.runSync(effect)
+  }
+
   /** How many fibers have not ended. */
   get running(): number {
     return this.fibers.alive()

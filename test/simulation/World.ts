@@ -163,7 +163,7 @@ class Member {
       log,
       tracer: plan.traced ? attemptCounter(this.attempts) : undefined
     })
-    this.changes = Effect.runSync(Queue.unbounded<ReadonlyArray<string>>())
+    this.changes = this.process.runSync(Queue.unbounded<ReadonlyArray<string>>())
   }
 
   start(): void {

@@ -126,6 +126,7 @@ export const calls: Readonly<Record<string, Rule>> = {
   "effect/Cause#dieOption": (node, cx) =>
     `${member("effect/Result#getSuccess", cx)}(${call("effect/Cause#findDefect")(node, cx)})`,
   "effect/ConfigProvider#fromMap": call("effect/ConfigProvider#fromUnknown", ([map]) => [`Object.fromEntries(${map})`]),
+  "effect/Deferred#unsafeDone": call("~/model/Lacking#doneLater"),
   "effect/Effect#filterOrDieMessage": call("effect/Effect#filterOrElse", (args, cx) => [
     ...args.slice(0, -1),
     `() => ${member("effect/Effect#die", cx)}(new Error(${args.at(-1)}))`
@@ -147,7 +148,8 @@ export const calls: Readonly<Record<string, Rule>> = {
     const args = argumentsOf(node)
     const level = args.at(-1)
     // A level is its name.
-    if (level === undefined || !ts.isPropertyAccessExpression(level)) return cx.fail(node, "a level that cannot be read")
+    if (level === undefined || !ts.isPropertyAccessExpression(level))
+      return cx.fail(node, "a level that cannot be read")
     const reference = member("effect/References#MinimumLogLevel", cx)
     const before = args.slice(0, -1).map(cx.text)
     return `${member("effect/Effect#provideService", cx)}(${[...before, reference, `"${level.name.text}"`].join(", ")})`

@@ -74,7 +74,7 @@ export const members: Readonly<Record<string, Names>> = {
   "effect/ConfigError": { ConfigError: "effect/Config#ConfigError" },
   "effect/Context": { Tag: "Service", GenericTag: "Service", "Tag.Service": "Service.Shape" },
   "effect/DateTime": { unsafeMake: "makeUnsafe" },
-  "effect/Deferred": { unsafeMake: "makeUnsafe", unsafeDone: "doneUnsafe" },
+  "effect/Deferred": { unsafeMake: "makeUnsafe" },
   "effect/Duration": {
     DurationInput: "Input",
     decode: "fromInputUnsafe",
@@ -192,7 +192,6 @@ export const properties: Names = {
   unsafeClose: "closeUnsafe",
   unsafeCurrentTimeMillis: "currentTimeMillisUnsafe",
   unsafeCurrentTimeNanos: "monotonicTimeNanosUnsafe",
-  unsafeOpen: "openUnsafe",
   unsafePoll: "pollUnsafe",
   unsafeUpdate: "updateUnsafe"
 }
@@ -206,7 +205,8 @@ export const options: ReadonlySet<string> = new Set(["batching", "captureStackTr
 /** Methods that are functions of a module. */
 export const methods: Names = {
   unsafeInterruptAsFork: "~/model/Lacking#interruptLater",
-  unsafeOffer: "effect/Queue#offerUnsafe"
+  unsafeOffer: "effect/Queue#offerUnsafe",
+  unsafeOpen: "~/model/Lacking#openLater"
 }
 
 /** Texts that name errors and other tags. */

@@ -116,6 +116,30 @@ describe("time", () => {
   )
 })
 
+describe("those who wait", () => {
+  it.effect("go on once the code that lets them has done its work", () =>
+    Effect.gen(function* () {
+      const lines: Array<string> = []
+      const latch = yield* Latch.make()
+      const deferred = yield* Deferred.make<string>()
+      const wait = <A>(name: string, until: Effect.Effect<A>) =>
+        Effect.forkChild(
+          Effect.map(until, () => lines.push(name)),
+          { startImmediately: true }
+        )
+      const fibers = [yield* wait("latch", latch.await), yield* wait("deferred", Deferred.await(deferred))]
+      Lacking.openLater(latch)
+      Lacking.doneLater(deferred, Exit.succeed("first"))
+      Lacking.doneLater(deferred, Exit.succeed("second"))
+      expect([latch.isOpen(), Deferred.isDoneUnsafe(deferred)]).toEqual([true, true])
+      lines.push("work")
+      yield* Fiber.awaitAll(fibers)
+      expect(lines).toEqual(["work", "latch", "deferred"])
+      expect(yield* Deferred.await(deferred)).toBe("first")
+    })
+  )
+})
+
 describe("results that are effects", () => {
   it("an exit with a defect is no result: the effect has to run for it", () => {
     expect(Immediate.resultOf(Exit.die("defect"))).toBe(undefined)

@@ -1,9 +1,13 @@
 /** Combinators of Effect 3 that Effect 4 lacks. The rewritten sources call them. */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import type * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import type * as Latch from "effect/Latch"
 import * as Result from "effect/Result"
+import * as Scheduler from "effect/Scheduler"
 import * as Stream from "effect/Stream"
 
 /** An effect whose interruption does not wait for its end: it ends in the background. */
@@ -20,6 +24,28 @@ export const disconnect = <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect
  */
 export const interruptLater = (fiber: Fiber.Fiber<unknown, unknown> | undefined): void =>
   queueMicrotask(() => fiber?.interruptUnsafe())
+
+const afterwards = Context.make(
+  Scheduler.Scheduler,
+  new Scheduler.MixedScheduler("async", (run) => {
+    queueMicrotask(run)
+    return () => {}
+  })
+)
+
+/** Opens a latch. Those who wait go on once what runs now is done: Effect 4 lets them before the next line runs. */
+export const openLater = (latch: Latch.Latch): void => {
+  if (!latch.isOpen()) Effect.runForkWith(afterwards)(latch.open)
+}
+
+/** Completes a deferred, if it is not complete. Those who wait go on once what runs now is done, as for a latch. */
+export const doneLater = <A, E>(deferred: Deferred.Deferred<A, E>, result: Effect.Effect<A, E>): void => {
+  if (deferred.effect !== undefined) return
+  const { resumes } = deferred
+  deferred.effect = result
+  deferred.resumes = undefined
+  if (resumes !== undefined) queueMicrotask(() => resumes.forEach((resume) => resume(result)))
+}
 
 /** Interrupts a fiber without waiting for its end. */
 export const interruptFork = (fiber: Fiber.Fiber<unknown, unknown>): Effect.Effect<void> =>

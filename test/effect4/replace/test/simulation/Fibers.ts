@@ -60,6 +60,8 @@ export interface FibersOptions {
 /** The fibers of a process. */
 export interface Fibers {
   readonly fork: <A, E>(effect: Effect.Effect<A, E>) => Fiber.Fiber<A, E>
+  /** Runs an effect that ends at once. */
+  readonly runSync: <A>(effect: Effect.Effect<A>) => A
   /** How many have not ended. */
   readonly alive: () => number
 }
@@ -84,5 +86,15 @@ export const make = ({ clock, log, seed, tasks, tracer }: FibersOptions): Fibers
     Context.add(Metric.FiberRuntimeMetrics, count),
     (context) => (tracer === undefined ? context : Context.add(context, Tracer.Tracer, tracer))
   )
-  return { fork: (effect) => Effect.runForkWith(context)(effect), alive: () => count.alive }
+  const fork = Effect.runForkWith(context)
+  return {
+    fork: (effect) => fork(effect),
+    // Not `Effect.runSync`, which has a scheduler of its own: a queue keeps that of the fiber that makes it.
+    runSync: (effect) => {
+      const exit = fork(effect).pollUnsafe()
+      if (exit?._tag !== "Success") throw new Error("an effect that does not end at once")
+      return exit.value
+    },
+    alive: () => count.alive
+  }
 }
