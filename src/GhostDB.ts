@@ -25,6 +25,7 @@ import type { Json, Storable } from "./model/Json.js"
 import type { Metrics, SnitchMetrics, WatchdogMetrics } from "./model/Metrics.js"
 import type { Topology } from "./model/Topology.js"
 import type { DurationLike, Ttl } from "./model/Ttl.js"
+import * as FiberServices from "./telemetry/FiberServices.js"
 
 /**
  * The values of one schema in the cache. `E` is what decoding can fail with, `R` what the schema needs, and `G` what the
@@ -57,7 +58,7 @@ export const tag: Context.Tag<GhostDB, GhostDBService> = /* @__PURE__ */ Context
  * @category commands
  * @since 0.1.0
  */
-export const get: typeof GhostDB.get = (key) => Effect.flatMap(tag, (db) => db.get(key))
+export const get: typeof GhostDB.get = (key) => FiberServices.withService(tag, (db) => db.get(key))
 
 /**
  * {@link GhostDB.put} as a function: stores a value, over the one that is there.
@@ -65,7 +66,8 @@ export const get: typeof GhostDB.get = (key) => Effect.flatMap(tag, (db) => db.g
  * @category commands
  * @since 0.1.0
  */
-export const put: typeof GhostDB.put = (key, value, ttl) => Effect.flatMap(tag, (db) => db.put(key, value, ttl))
+export const put: typeof GhostDB.put = (key, value, ttl) =>
+  FiberServices.withService(tag, (db) => db.put(key, value, ttl))
 
 /**
  * {@link GhostDB.add} as a function: stores a value where the key has none.
@@ -73,7 +75,8 @@ export const put: typeof GhostDB.put = (key, value, ttl) => Effect.flatMap(tag, 
  * @category commands
  * @since 0.1.0
  */
-export const add: typeof GhostDB.add = (key, value, ttl) => Effect.flatMap(tag, (db) => db.add(key, value, ttl))
+export const add: typeof GhostDB.add = (key, value, ttl) =>
+  FiberServices.withService(tag, (db) => db.add(key, value, ttl))
 
 /**
  * {@link GhostDB.delete} as a function: removes a key.
@@ -81,7 +84,7 @@ export const add: typeof GhostDB.add = (key, value, ttl) => Effect.flatMap(tag, 
  * @category commands
  * @since 0.1.0
  */
-const remove: typeof GhostDB.delete = (key) => Effect.flatMap(tag, (db) => db.delete(key))
+const remove: typeof GhostDB.delete = (key) => FiberServices.withService(tag, (db) => db.delete(key))
 
 export { remove as delete }
 

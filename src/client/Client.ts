@@ -20,6 +20,7 @@ import type { GhostDBService } from "../model/GhostDBService.js"
 import * as FiberServices from "../telemetry/FiberServices.js"
 import * as Registry from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
+import * as Exchange from "../transport/Exchange.js"
 import * as PostMany from "../transport/PostMany.js"
 import { type Connections, Transport } from "../transport/Transport.js"
 import type { Environment } from "./Command.js"
@@ -66,9 +67,11 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const { metrics, spans } = settings
   const registry = yield* Registry.current
   const counted = metrics ? registry : undefined
+  const post = connections.isolatesCallers === true ? postInPassing(connections, cluster) : connections.post
   const env: Environment = {
     cluster,
-    post: connections.isolatesCallers === true ? postInPassing(connections, cluster) : connections.post,
+    post,
+    exchange: Exchange.of({ ...connections, post }),
     postMany: yield* PostMany.of(connections),
     settings,
     clock,

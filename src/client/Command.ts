@@ -17,6 +17,7 @@ import type * as Progress from "./Progress.js"
 export interface Environment {
   readonly cluster: Cluster.Cluster
   readonly post: Connections["post"]
+  readonly exchange: NonNullable<Connections["exchange"]>
   readonly postMany: NonNullable<Connections["postMany"]>
   readonly settings: GhostDBConfig.Settings
   readonly clock: Clock.Clock
@@ -82,12 +83,13 @@ export class Outgoing<A> {
   private oversize: number | undefined
 
   constructor(
-    private readonly env: Environment,
-    private readonly request: Protocol.Request<A>,
-    private readonly key: string | undefined
+    protected readonly env: Environment,
+    protected readonly request: Protocol.Request<A>,
+    protected readonly key: string | undefined
   ) {}
 
-  private readonly body = (): JsonText | undefined => {
+  /** Undefined where it is too large. */
+  body(): JsonText | undefined {
     const body = this.request.encode()
     this.oversize = oversizeBytes(body, this.env.settings.maxRequestBytes)
     return this.oversize === undefined ? body : undefined
@@ -96,7 +98,7 @@ export class Outgoing<A> {
   /** One attempt on one node. */
   post(node: string, deadline: number): Effect.Effect<Reply, Fault> {
     this.env.attempts.attempted(node, 1)
-    return this.env.post(node, this.request.command, this.body, deadline)
+    return this.env.post(node, this.request.command, () => this.body(), deadline)
   }
 
   /** What a reply says. A request that was too large to be sent has the answer of one that was not carried out. */

@@ -332,15 +332,13 @@ class Run<A> {
   private runSingle({ failed, index }: Single): Effect.Effect<void> {
     const { access, operation, toRequest } = this.batch
     const recorder: Telemetry.Recorder = { operation, succeeded: () => {}, failed: () => {} }
-    const command = keyCommand(
-      this.env,
+    const command = keyCommand(this.env, {
       recorder,
-      this.key(index),
+      key: this.key(index),
       access,
-      (protocol) => toRequest(protocol, index),
-      this.startedAt,
-      this.deadline
-    )
+      toRequest: (protocol) => toRequest(protocol, index),
+      startedAt: this.startedAt
+    })
     this.failed.delete(index)
     const hadNode = this.env.cluster.unsafeState().counts.live > 0
     return Effect.match(

@@ -14,6 +14,7 @@ import {
   watchdogRows
 } from "./Decode.js"
 import type { Decoded, Protocol } from "./Protocol.js"
+import * as Verbatim from "./Verbatim.js"
 
 /** The envelope of v2 and raft replies. `Gobj.TTL` is a number or a decimal string, by the dialect. */
 export interface GobjReply {
@@ -48,12 +49,16 @@ export const gobj = (dialect: "v2" | "raft", ttlType: "number" | "string"): Prot
   const envelope = guarded(isGobjReply(ttlType), dialect)
   const envelopeOutcome = <A>(read: (message: string) => Decoded<A>) =>
     envelope((reply) => (reply.Status === 500 && reply.Message === notLeaderMessage ? notLeader : read(reply.Message)))
-  const get = envelope((reply): Decoded<Option.Option<Json>> => {
-    if (reply.Message === "OK") return ok(Option.some(reply.Gobj.Value))
-    return reply.Message === "CACHE_MISS" ? miss : unexpected
-  })
-  const store = envelopeOutcome(storeOutcome)
-  const remove = envelopeOutcome(deleteOutcome)
+  const ttl = ttlType === "number" ? "-1" : `"-1"`
+  const get = Verbatim.found(
+    ttl,
+    envelope((reply): Decoded<Option.Option<Json>> => {
+      if (reply.Message === "OK") return ok(Option.some(reply.Gobj.Value))
+      return reply.Message === "CACHE_MISS" ? miss : unexpected
+    })
+  )
+  const store = Verbatim.outcome(ttl, "STORED", "NOT_STORED", envelopeOutcome(storeOutcome))
+  const remove = Verbatim.outcome(ttl, "REMOVED", "NOT_FOUND", envelopeOutcome(deleteOutcome))
   const metrics = <A>(read: (u: unknown) => Decoded<ReadonlyArray<A>>) =>
     envelope((reply) => {
       if (reply.Error === "INVALID_COMMAND_ERR") return ok([])

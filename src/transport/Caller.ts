@@ -1,7 +1,6 @@
 /** Who waits for a reply. */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as RuntimeFlags from "effect/RuntimeFlags"
@@ -9,14 +8,19 @@ import * as RuntimeFlags from "effect/RuntimeFlags"
 /** The fiber, where an interruption ends its wait: a canceller for each would cost a third of a command. */
 export type Caller = Fiber.RuntimeFiber<unknown, unknown> | undefined
 
-/** An effect that waits until it is resumed. `register` is told who waits. */
-export const callback = <A, E>(
-  register: (resume: (exit: Exit.Exit<A, E>) => void, caller: Caller) => void
-): Effect.Effect<A, E> =>
-  Effect.withFiberRuntime((fiber, { runtimeFlags }) => {
-    const caller = RuntimeFlags.interruptible(runtimeFlags) ? fiber : undefined
-    return Effect.async<A, E>((resume) => register(resume, caller))
-  })
+/** Runs what needs the fiber, and who waits in it. */
+export const withCaller: <A, E>(
+  f: (fiber: Fiber.RuntimeFiber<unknown, unknown>, caller: Caller) => Effect.Effect<A, E>
+) => Effect.Effect<A, E> = (f) =>
+  Effect.withFiberRuntime((fiber, { runtimeFlags }) =>
+    f(fiber, RuntimeFlags.interruptible(runtimeFlags) ? fiber : undefined)
+  )
+
+/** An effect that waits until it is resumed, and goes on with what it is resumed with. Run by the caller's fiber, once. */
+export const wait = <A, E>(
+  _: Caller,
+  register: (resume: (next: Effect.Effect<A, E>) => void) => void
+): Effect.Effect<A, E> => Effect.async<A, E>((resume) => register(resume))
 
 /** Whether the caller still waits. */
 export const isWaiting = (caller: Caller): boolean =>

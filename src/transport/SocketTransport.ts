@@ -13,14 +13,14 @@ import type { Endpoint } from "../http/Connection.js"
 import { ConnectionPool, released } from "../http/ConnectionPool.js"
 import type { Failure } from "../http/Failure.js"
 import { type Payload, PendingRequest, type Requester } from "../http/RequestQueue.js"
-import { type Body, type Reply, withheld } from "../model/Exchange.js"
+import { type Body, type Reply, textOf, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
 import * as Registry from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
 import * as Caller from "./Caller.js"
-import { type Connections, Transport, type TransportSettings } from "./Transport.js"
+import { type Connections, type Exchange, Transport, type TransportSettings } from "./Transport.js"
 
 /**
  * How {@link layer} connects, for programs that speak to nodes without a client. `onDisconnect` is called when a connection
@@ -65,14 +65,26 @@ export const connect = Effect.fnUntraced(function* (
     return pool
   }
 
+  const send = <A, E>(
+    node: string,
+    command: string,
+    exchange: Exchange<A, E>,
+    deadline: number,
+    urgent: boolean,
+    caller: Caller.Caller
+  ): Effect.Effect<A, E> =>
+    Caller.wait(caller, (resume) => {
+      const single = new Single(exchange, resume, caller)
+      if (closed) return single.settle(0, released)
+      const pool = poolOf(node)
+      pool.send(new PendingRequest(pool.head(command), single, 0, deadline), urgent)
+      timer.start(deadline)
+    })
+
   const connections: Connections = {
     post: (node, command, body, deadline = Number.POSITIVE_INFINITY, { urgent = false } = {}) =>
-      Caller.callback<Reply, Fault>((resume, caller) => {
-        if (closed) return resume(Exit.fail(released))
-        const pool = poolOf(node)
-        pool.send(new PendingRequest(pool.head(command), new Single(body, resume, caller), 0, deadline), urgent)
-        timer.start(deadline)
-      }),
+      Caller.withCaller((_, caller) => send(node, command, posted(body), deadline, urgent, caller)),
+    exchange: (node, command, exchange, deadline, caller) => send(node, command, exchange, deadline, false, caller),
     postMany: (node, command, exchanges, deadline) =>
       Effect.sync(() => {
         let isWithdrawn = false
@@ -109,13 +121,18 @@ export const connect = Effect.fnUntraced(function* (
   return connections
 })
 
-type Resume = (exit: Exit.Exit<Reply, Fault>) => void
+/** The exchange of a `post`. */
+const posted = (body: Body): Exchange<Reply, Fault> => ({
+  body: () => textOf(body),
+  onReply: Exit.succeed,
+  onFault: Exit.fail
+})
 
 /** A request by itself. The failures of http/ are faults: the compiler checks it here. */
-class Single implements Requester {
+class Single<A, E> implements Requester {
   constructor(
-    private readonly body: Body,
-    private readonly resume: Resume,
+    private readonly exchange: Exchange<A, E>,
+    private readonly resume: (next: Effect.Effect<A, E>) => void,
     private readonly caller: Caller.Caller
   ) {}
 
@@ -125,10 +142,9 @@ class Single implements Requester {
 
   /** A body that is withheld or throws ends the command, and is not sent. */
   payload(): Payload | undefined {
-    if (typeof this.body !== "function") return this.body
     try {
-      const text = this.body()
-      if (text === undefined) this.resume(Exit.succeed(withheld))
+      const text = this.exchange.body()
+      if (text === undefined) this.resume(this.exchange.onReply(withheld))
       return text
     } catch (defect) {
       this.resume(Exit.die(defect))
@@ -137,7 +153,14 @@ class Single implements Requester {
   }
 
   settle(_: number, outcome: Reply | Failure): void {
-    this.resume("reason" in outcome ? Exit.fail(outcome) : Exit.succeed(outcome))
+    if (!this.isWanted()) return
+    let next: Effect.Effect<A, E>
+    try {
+      next = "reason" in outcome ? this.exchange.onFault(outcome) : this.exchange.onReply(outcome)
+    } catch (defect) {
+      next = Exit.die(defect)
+    }
+    this.resume(next)
   }
 }
 

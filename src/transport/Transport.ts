@@ -8,6 +8,7 @@ import type * as Scope from "effect/Scope"
 import type { Body, JsonText, Reply } from "../model/Exchange.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
+import type { Caller } from "./Caller.js"
 
 export { type Body, type JsonText, type Reply, textOf, withheld } from "../model/Exchange.js"
 
@@ -29,6 +30,21 @@ export type TransportSettings = Pick<
   | "tls"
   | "maxReplyBytes"
 >
+
+/**
+ * One request, and how its command goes on.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Exchange<A, E> {
+  /** Makes the body when it can be written, and again if it is sent again; undefined withholds it, see {@link Body}. */
+  readonly body: () => JsonText | undefined
+  /** The command goes on with what this makes of the reply. Called where the reply is read, outside of any fiber. */
+  readonly onReply: (reply: Reply) => Effect.Effect<A, E>
+  /** The same of a failure. */
+  readonly onFault: (fault: Fault) => Effect.Effect<A, E>
+}
 
 /**
  * Many requests of one command to one node, each known by its index.
@@ -81,6 +97,19 @@ export interface Connections {
     deadline?: number,
     options?: { readonly urgent?: boolean }
   ) => Effect.Effect<Reply, Fault>
+  /**
+   * A `post` and what follows it, for a transport that can call {@link Exchange} from where the reply is read: the fiber
+   * then takes fewer steps. `caller` is the fiber that runs it, where an interruption ends the wait.
+   *
+   * Absent in a transport that could only call `post`.
+   */
+  readonly exchange?: <A, E>(
+    node: string,
+    command: string,
+    exchange: Exchange<A, E>,
+    deadline: number,
+    caller: Caller
+  ) => Effect.Effect<A, E>
   /**
    * Starts many posts of one command, each with the same bounds and in the same queue as a `post`, and does not wait for
    * them. It returns a function that withdraws those without an outcome: they are not reported any more, and those

@@ -11,7 +11,7 @@ import { stringOf } from "../../src/model/Exchange.js"
 import { forDialect } from "../../src/protocol/Dialects.js"
 import { keys, type Load, Person, valueOf } from "./load.js"
 import type { Contestant, Meter } from "./meter.js"
-import { overCodec, overPlainSocket, type Post } from "./socketClients.js"
+import { overCodec, type Post, plainPost, plainSend } from "./socketClients.js"
 import * as UndiciTransport from "./UndiciTransport.js"
 
 /** The next key, and so the next node where a contender has no ring. */
@@ -56,6 +56,20 @@ const ofPosts = (load: Load, connect: (node: string) => Post): Contestant => {
     get: async (key) => JSON.parse(await next()("get", stringOf(v2.get(key).encode()))).Gobj.Value,
     put: async (key, value) =>
       JSON.parse(await next()("put", stringOf(v2.put(key, () => JSON.stringify(value), -1).encode()))).Message
+  })
+}
+
+/**
+ * The least that a get as an Effect costs: one `Effect.async` over the plain client's callback, and nothing else. What a
+ * client does beside that it does above this.
+ */
+const bareEffect = (load: Load) => {
+  const next = turn(load.nodes.map(plainSend))
+  return ofEffect(load, Layer.empty, () => () => {
+    const body = stringOf(v2.get(nextKey()).encode())
+    return Effect.async<unknown>((resume) =>
+      next()("get", body, (reply) => resume(Exit.succeed(JSON.parse(reply).Gobj.Value)))
+    )
   })
 }
 
@@ -259,7 +273,8 @@ export const contenders = {
     { server: "redis", package: "ioredis" }
   ),
   codec: contender("its codec, bare promises", (load) => ofPosts(load, overCodec)),
-  plain: contender("plain socket client", (load) => ofPosts(load, overPlainSocket)),
+  "plain-effect": contender("plain socket client, in one Effect.async", bareEffect),
+  plain: contender("plain socket client", (load) => ofPosts(load, plainPost)),
   undici: contender("undici Pool.request", (load) =>
     ofPosts(load, (node) => {
       const to = pool(node)

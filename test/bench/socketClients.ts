@@ -7,9 +7,12 @@ import { ReplyParser } from "../../src/http/ReplyParser.js"
 /** Posts a body and brings the reply's body back. */
 export type Post = (command: string, body: string) => Promise<string>
 
+/** The same by a callback. */
+export type Send = (command: string, body: string, onReply: (body: string) => void) => void
+
 const portOf = (node: string): number => Number(node.slice(node.lastIndexOf(":") + 1))
 
-/** Promises in the order of their requests, the requests of one tick in one write. */
+/** Callbacks in the order of their requests, the requests of one tick in one write. */
 class Pipeline {
   private text = ""
   private waiting: Array<(body: string) => void> = []
@@ -26,13 +29,14 @@ class Pipeline {
     })
   }
 
-  readonly post: Post = (command, body) =>
-    new Promise((resolve) => {
-      this.waiting.push(resolve)
-      this.onSent()
-      if (this.text === "") process.nextTick(this.flush)
-      this.text += `POST /${command} HTTP/1.1\r\nHost: ${this.node}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-    })
+  readonly post: Post = (command, body) => new Promise((resolve) => this.send(command, body, resolve))
+
+  readonly send: Send = (command, body, onReply) => {
+    this.waiting.push(onReply)
+    this.onSent()
+    if (this.text === "") process.nextTick(this.flush)
+    this.text += `POST /${command} HTTP/1.1\r\nHost: ${this.node}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  }
 
   answer(body: string): void {
     const resolve = this.waiting[this.first++]
@@ -75,7 +79,7 @@ export const overCodec = (node: string): Post => {
 const lengthHeader = "Content-Length: "
 
 /** As little as brings a reply of this benchmark back: ASCII, no checks, no failures. */
-export const overPlainSocket = (node: string): Post => {
+const overPlainSocket = (node: string): Pipeline => {
   const socket = connect(portOf(node), "127.0.0.1")
   const pipeline = new Pipeline(socket, node, () => {})
   let rest = ""
@@ -99,5 +103,11 @@ export const overPlainSocket = (node: string): Post => {
     }
     rest = rest.slice(at)
   })
-  return pipeline.post
+  return pipeline
 }
+
+/** {@link overPlainSocket} by promises. */
+export const plainPost = (node: string): Post => overPlainSocket(node).post
+
+/** {@link overPlainSocket} by callbacks. */
+export const plainSend = (node: string): Send => overPlainSocket(node).send

@@ -157,6 +157,27 @@ const grafted = FastCheck.tuple(
     return JSON.stringify(grafted) ?? "null"
   }, body)
 )
+/** A server's words, with anything in the place of the value. */
+const spliced = FastCheck.tuple(
+  FastCheck.oneof(
+    FastCheck.json(),
+    words,
+    FastCheck.constantFrom(
+      'null,"Value":2',
+      '1,"TTL":"x"',
+      '1},"Gobj":{"Value":2,"TTL":-1',
+      ' "blanks" ',
+      '"',
+      "\u0000"
+    )
+  ),
+  FastCheck.constantFrom("-1", '"-1"'),
+  FastCheck.nat(1),
+  words
+).map(
+  ([value, ttl, status, message]) =>
+    `{"Gobj":{"Key":"","Value":${value},"TTL":${ttl}},"Status":${status},"Message":"${message}","Error":""}\n`
+)
 const anyBody = FastCheck.oneof(
   { weight: 1, arbitrary: body },
   { weight: 1, arbitrary: FastCheck.json() },
@@ -165,7 +186,8 @@ const anyBody = FastCheck.oneof(
   { weight: 1, arbitrary: concatenated },
   { weight: 2, arbitrary: edited },
   { weight: 2, arbitrary: flipped },
-  { weight: 6, arbitrary: grafted }
+  { weight: 6, arbitrary: grafted },
+  { weight: 3, arbitrary: spliced }
 )
 const anyStatus = FastCheck.oneof(
   { weight: 8, arbitrary: FastCheck.constant(200) },

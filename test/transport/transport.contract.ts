@@ -4,6 +4,8 @@ import { describe, expect, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, type Layer, Option, Redacted, TestClock } from "effect"
 import { type Fault, GhostDBConfig, Transport } from "effect-ghostdb"
 import { withheld } from "../../src/model/Exchange.js"
+import * as Caller from "../../src/transport/Caller.js"
+import * as Exchange from "../../src/transport/Exchange.js"
 import { echo, http, listen, type Serve, silent, until } from "../support/RawServer.js"
 
 const attemptTimeout = 1000
@@ -156,6 +158,74 @@ export const contract = (name: string, layer: Layer.Layer<Transport.Transport>) 
         )
         expect(Exit.isFailure(exit) && Cause.dieOption(exit.cause)).toEqual(Option.some(new RangeError("no body")))
         expect(server.requests.map(({ body }) => body)).toEqual(["made"])
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.scoped("an exchange goes on with what is made of its reply, or of its failure", () =>
+      Effect.gen(function* () {
+        const server = yield* listen(echo)
+        const connections = yield* connect()
+        const exchange = (command: Transport.Exchange<string, string>) =>
+          Caller.withCaller((_, caller) =>
+            Exchange.of(connections)(server.address, "get", command, Number.POSITIVE_INFINITY, caller)
+          )
+        const command: Transport.Exchange<string, string> = {
+          body: () => "made",
+          onReply: ({ body }) => Effect.map(Effect.yieldNow(), () => `reply ${body}`),
+          onFault: ({ reason }) => Effect.fail(reason)
+        }
+        expect(yield* exchange(command)).toBe("reply made")
+        expect(yield* exchange({ ...command, body: () => undefined })).toBe("reply ")
+        expect(yield* Effect.flip(exchange({ ...command, onReply: () => Effect.fail("read") }))).toBe("read")
+        const defect = new RangeError("no reply")
+        const exit = yield* Effect.exit(
+          exchange({
+            ...command,
+            onReply: () => {
+              throw defect
+            }
+          })
+        )
+        expect(exit).toEqual(Exit.die(defect))
+        const port = yield* Effect.scoped(Effect.map(listen(echo), ({ port }) => port))
+        const nowhere = Caller.withCaller((_, caller) =>
+          Exchange.of(connections)(`127.0.0.1:${port}`, "get", command, Number.POSITIVE_INFINITY, caller)
+        )
+        expect(yield* Effect.flip(nowhere)).toBe("Refused")
+        expect(server.requests.map(({ body }) => body)).toEqual(["made", "made", "made"])
+      }).pipe(Effect.provide(layer))
+    )
+
+    it.scoped("an exchange that is interrupted does not read its reply", () =>
+      Effect.gen(function* () {
+        const held: Array<() => void> = []
+        const server = yield* listen((request, socket) => void held.push(() => socket.write(http(request.body))))
+        const connections = yield* connect()
+        const read: Array<string> = []
+        const exchange = (name: string) =>
+          Caller.withCaller((_, caller) =>
+            Exchange.of(connections)<void, Fault>(
+              server.address,
+              "get",
+              {
+                body: () => name,
+                onReply: ({ body }) => {
+                  read.push(body)
+                  return Effect.void
+                },
+                onFault: Effect.fail
+              },
+              Number.POSITIVE_INFINITY,
+              caller
+            )
+          )
+        const first = yield* Effect.fork(exchange("1"))
+        const second = yield* Effect.fork(exchange("2"))
+        yield* until(() => held.length === 2)
+        yield* Fiber.interrupt(first)
+        for (const answer of held) answer()
+        yield* Fiber.join(second)
+        expect(read).toEqual(["2"])
       }).pipe(Effect.provide(layer))
     )
 

@@ -2,20 +2,25 @@
  * Replaced, since a fiber of Effect 4 does not tell whether it is interrupted, and a canceller costs next to nothing there.
  */
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
 
 /** Whether the wait goes on. */
 export interface Caller {
   isWaiting: boolean
 }
 
-/** An effect that waits until it is resumed. `register` is told who waits. */
-export const callback = <A, E>(
-  register: (resume: (exit: Exit.Exit<A, E>) => void, caller: Caller) => void
+/** Runs what needs the fiber, and who waits in it. */
+export const withCaller = <A, E>(
+  f: (fiber: Fiber.Fiber<unknown, unknown>, caller: Caller) => Effect.Effect<A, E>
+): Effect.Effect<A, E> => Effect.withFiber((fiber) => f(fiber, { isWaiting: true }))
+
+/** An effect that waits until it is resumed, and goes on with what it is resumed with. Run by the caller's fiber, once. */
+export const wait = <A, E>(
+  caller: Caller,
+  register: (resume: (next: Effect.Effect<A, E>) => void) => void
 ): Effect.Effect<A, E> =>
   Effect.callback((resume) => {
-    const caller = { isWaiting: true }
-    register(resume, caller)
+    register(resume)
     return Effect.sync(() => {
       caller.isWaiting = false
     })
