@@ -105,8 +105,8 @@ export const bugs: ReadonlyArray<Bug> = [
     changes: [
       {
         file: "src/client/Execute.ts",
-        find: "Effect.matchEffect(outgoing.post(node, deadline), {",
-        put: "Effect.matchEffect(Effect.uninterruptible(outgoing.post(node, deadline)), {"
+        find: "return env.exchange(node, request.command, exchange, deadline, caller)",
+        put: "return Effect.uninterruptible(env.exchange(node, request.command, exchange, deadline, undefined))"
       }
     ]
   },
