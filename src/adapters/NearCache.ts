@@ -9,7 +9,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Calls from "../cache/Calls.js"
 import * as Decorator from "../cache/Decorator.js"
 import * as Intent from "../cache/Intent.js"
 import * as ManyKeys from "../cache/ManyKeys.js"
@@ -25,6 +24,7 @@ import * as ClientMetrics from "../telemetry/ClientMetrics.js"
 import type { Invalidation, Invalidations } from "./Invalidations.js"
 import * as NearEntries from "./NearEntries.js"
 import * as NearMany from "./NearMany.js"
+import { NearRequests } from "./NearRequests.js"
 
 /**
  * How much a {@link NearCache} holds, and for how long.
@@ -134,16 +134,15 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
   const parent = PerClient.of(db)
   const entries = NearEntries.make(settings, () => clock.unsafeCurrentTimeMillis())
   const { registry } = parent.shared
-  const calls = Calls.make(parent.shared)
   let hits = 0
   let misses = 0
 
   const drop = (key: string) => {
-    calls.write(key)
+    requests.write(key)
     entries.drop(key)
   }
   const dropAll = () => {
-    calls.writeAll()
+    requests.writeAll()
     entries.clear()
   }
   const hold = (key: string, value: Option.Option<Json>, holdFor: number) => {
@@ -154,16 +153,11 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
     } else entries.hold(key, value, ReservedKeys.isStamp(key) ? lifetime : absenceLifetime)
   }
 
-  const fetch = (key: string, variant: string, holdFor: number) =>
-    Effect.map(
-      calls.share(clock, key, variant, (call) =>
-        Effect.map(db.get(key), (value) => {
-          if (!call.detached) hold(key, value, holdFor)
-          return value
-        })
-      ),
-      ([value]) => value
-    )
+  const requests = new NearRequests({
+    fork: (work) => parent.fork(work),
+    hold,
+    isolatesCallers: parent.shared.isolatesCallers
+  })
   const find = (key: string) => {
     const found = entries.find(key)
     if (found !== undefined) {
@@ -178,12 +172,13 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
     return misses
   }
   const get = (key: string) =>
-    Effect.flatMap(Intent.current, ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
-      const found = fresh === true ? undefined : find(key)
+    Effect.flatMap(Intent.current, (intent) => {
+      const found = intent.fresh === true ? undefined : find(key)
       if (found !== undefined) return Effect.succeed(found)
-      const count = missed(1)
-      // What is asked for anew must not be answered by an older request.
-      return fetch(key, fresh === true ? `fresh ${count}` : strict === true ? "strict" : "", holdFor)
+      const asked = NearMany.asking(intent, missed(1), (_, onFound) =>
+        Effect.map(Effect.exit(db.get(key)), (exit) => onFound(0, exit))
+      )
+      return Effect.flatMap(requests.get([key], asked), ([exit = NearMany.noResult]) => exit)
     })
 
   const invalidations = yield* connect(options.invalidations, parent, drop, dropAll)
@@ -212,11 +207,9 @@ const make = Effect.fnUntraced(function* (db: GhostDBService, clock: Clock.Clock
   ManyKeys.attach(
     near,
     NearMany.make(ManyKeys.of(db), {
-      clock,
-      calls,
+      requests,
       find,
       missed,
-      hold,
       written,
       tell: invalidations.keys
     })

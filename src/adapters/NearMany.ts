@@ -1,11 +1,9 @@
 /** The commands of a near cache on many keys. */
 import * as Cause from "effect/Cause"
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
-import type { Calls } from "../cache/Calls.js"
 import * as Intent from "../cache/Intent.js"
 import type * as ManyKeys from "../cache/ManyKeys.js"
 import * as ReservedKeys from "../cache/ReservedKeys.js"
@@ -13,19 +11,18 @@ import type { KeyError, NoMoreServers } from "../model/GhostDBError.js"
 import type { DeleteResult, StoreResult } from "../model/GhostDBService.js"
 import type { Json } from "../model/Json.js"
 import type { Ttl } from "../model/Ttl.js"
+import type { Ask, NearRequests } from "./NearRequests.js"
 
 /** What a write of one key answers. */
 export type Written = StoreResult | DeleteResult
 
 /** What is held in this process, and what is done to it. */
 export interface Tier {
-  readonly clock: Clock.Clock
-  readonly calls: Calls
+  readonly requests: NearRequests
   /** What is held of a key; counts a hit where there is something. */
   readonly find: (key: string) => Option.Option<Json> | undefined
   /** So many more keys are asked of nodes. The number of all of them until now. */
   readonly missed: (count: number) => number
-  readonly hold: (key: string, value: Option.Option<Json>, holdFor: number) => void
   /** A write of a key has ended: with a result, or in a way that does not tell whether a node carries it out. */
   readonly written: (key: string, result: Written | undefined, ttl: Ttl | undefined) => void
   /** Tells other processes of writes. */
@@ -35,43 +32,51 @@ export interface Tier {
 /** Whether the near cache has to do with a key. One of untyped code is left to the client to refuse. */
 export const isNear = (key: string): boolean => typeof key === "string" && !ReservedKeys.isVolatile(key)
 
+/** How keys are asked with an intent, after so many misses. What is asked for anew must not be answered by an older request. */
+export const asking = (intent: Intent.Intent, misses: number, ask: Ask["ask"]): Ask => {
+  const { fresh, holdFor = Number.POSITIVE_INFINITY, strict } = intent
+  return {
+    variant: fresh === true ? `fresh ${misses}` : strict === true ? "strict" : "",
+    holdFor,
+    // The request has a fiber of its own, which has no intent of the one that starts it.
+    ask: (keys, onFound) => Intent.run(intent, ask(keys, onFound))
+  }
+}
+
 /** The commands before those of the client. */
 export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
-  const fetch = (keys: ReadonlyArray<string>, variant: string, holdFor: number) =>
-    tier.calls.shareMany<Option.Option<Json>, NoMoreServers | KeyError, never>(tier.clock, keys, variant, (calls) =>
-      Effect.map(far.get(calls.map(({ key }) => key)), (results) => {
-        for (const [index, call] of calls.entries()) {
-          const result = results[index]
-          if (result?._tag === "Right" && !call.detached) tier.hold(call.key, result.right, holdFor)
-        }
-        return results.map(Exit.fromEither)
+  const fetch = (keys: ReadonlyArray<string>, intent: Intent.Intent) =>
+    tier.requests.get(
+      keys,
+      asking(intent, tier.missed(keys.length), (asked, onFound) => {
+        const onResult = (index: number, result: ManyKeys.KeyResult<Option.Option<Json>>) =>
+          onFound(index, Exit.fromEither(result))
+        return Effect.map(far.get(asked, onResult), (results) => results.forEach((result, at) => onResult(at, result)))
       })
     )
 
   const get: ManyKeys.ManyKeys["get"] = (keys) =>
-    Effect.flatMap(Intent.current, ({ fresh, holdFor = Number.POSITIVE_INFINITY, strict }) => {
+    Effect.flatMap(Intent.current, (intent) => {
       const results: Array<ManyKeys.KeyResult<Option.Option<Json>>> = []
       const missing: Array<readonly [index: number, key: string]> = []
       const others: Array<readonly [index: number, key: string]> = []
       for (const [index, key] of keys.entries()) {
-        const found = !isNear(key) || fresh === true ? undefined : tier.find(key)
+        const found = !isNear(key) || intent.fresh === true ? undefined : tier.find(key)
         if (found !== undefined) results[index] = Either.right(found)
         else (isNear(key) ? missing : others).push([index, key])
       }
       if (missing.length + others.length === 0) return Effect.succeed(results)
-      // What is asked for anew must not be answered by an older request.
-      const count = tier.missed(missing.length)
-      const variant = fresh === true ? `fresh ${count}` : strict === true ? "strict" : ""
       const near = Effect.flatMap(
-        fetch(
-          missing.map(([, key]) => key),
-          variant,
-          holdFor
+        Effect.suspend(() =>
+          fetch(
+            missing.map(([, key]) => key),
+            intent
+          )
         ),
         (fetched) =>
           Effect.forEach(
             fetched,
-            ({ exit = noResult }, at) =>
+            (exit, at) =>
               Effect.map(resultOf(exit), (result) => {
                 results[missing[at]?.[0] ?? 0] = result
               }),
@@ -116,7 +121,7 @@ export const make = (far: ManyKeys.ManyKeys, tier: Tier): ManyKeys.ManyKeys => {
 }
 
 /** A client gives one for each key. */
-const noResult = Exit.die(new Error("a command on many keys has no result for one of them"))
+export const noResult = Exit.die(new Error("a command on many keys has no result for one of them"))
 
 /** A failure with an error of the command is its result. */
 const resultOf = <A>(exit: Exit.Exit<A, NoMoreServers | KeyError>): Effect.Effect<ManyKeys.KeyResult<A>> =>

@@ -63,7 +63,11 @@ export const wrap = (db: GhostDBService): GhostDBService => {
         )
       })
   ManyKeys.attach(open, {
-    get: (keys) => manyOtherwise<Option.Option<Json>>(Option.none())(many.get(keys)),
+    get: (keys, onResult) =>
+      manyOtherwise<Option.Option<Json>>(Option.none())(
+        // What an outage is depends on the intent, which is looked at in the end.
+        many.get(keys, onResult && ((index, result) => (isFailed(result) ? undefined : onResult(index, result))))
+      ),
     put: (entries) => manyOtherwise<StoreResult>("NOT_STORED")(many.put(entries)),
     add: (entries) => manyOtherwise<StoreResult>("NOT_STORED")(many.add(entries)),
     delete: (keys) => manyOtherwise<DeleteResult>("NOT_FOUND")(many.delete(keys))

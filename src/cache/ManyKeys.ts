@@ -29,7 +29,11 @@ export interface Entry {
 
 /** Each gives the results in the order of the keys, and never fails as a whole. */
 export interface ManyKeys {
-  readonly get: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<KeyResult<Option.Option<Json>>>>
+  /** `onResult` is told of results that are there before those of all other keys. */
+  readonly get: (
+    keys: ReadonlyArray<string>,
+    onResult?: (index: number, result: KeyResult<Option.Option<Json>>) => void
+  ) => Effect.Effect<ReadonlyArray<KeyResult<Option.Option<Json>>>>
   readonly put: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<KeyResult<StoreResult>>>
   readonly add: (entries: ReadonlyArray<Entry>) => Effect.Effect<ReadonlyArray<KeyResult<StoreResult>>>
   readonly delete: (keys: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<KeyResult<DeleteResult>>>

@@ -87,15 +87,15 @@ const metrics = <Row>(
  * A read, by the client's `readFrom`. Where that is `"any"`, a read that decides something goes to the leader all the same: a
  * follower may not have a lock yet.
  */
-const reading = <In, A, E>(
+const reading = <In extends ReadonlyArray<unknown>, A, E>(
   env: Environment,
-  read: (env: Environment) => (input: In) => Effect.Effect<A, E>
-): ((input: In) => Effect.Effect<A, E>) => {
+  read: (env: Environment) => (...input: In) => Effect.Effect<A, E>
+): ((...input: In) => Effect.Effect<A, E>) => {
   const asConfigured = read(env)
   if (env.settings.readFrom !== "any") return asConfigured
   const fromLeader = read({ ...env, settings: { ...env.settings, readFrom: "leader" } })
-  return (input) =>
-    Effect.flatMap(Intent.current, ({ fresh }) => (fresh === true ? fromLeader(input) : asConfigured(input)))
+  return (...input) =>
+    Effect.flatMap(Intent.current, ({ fresh }) => (fresh === true ? fromLeader(...input) : asConfigured(...input)))
 }
 
 /** The commands of a client on many keys. */
@@ -117,13 +117,15 @@ export const manyKeys = (env: Environment): ManyKeys.ManyKeys => {
   return {
     get: reading(
       env,
-      (env) => (keys) =>
-        runMany(env, {
-          operation: "get",
-          access: "read",
-          keys,
-          toRequest: (protocol, index) => protocol.get(keys[index] ?? "")
-        })
+      (env): ManyKeys.ManyKeys["get"] =>
+        (keys, onResult) =>
+          runMany(env, {
+            operation: "get",
+            access: "read",
+            keys,
+            onResult,
+            toRequest: (protocol, index) => protocol.get(keys[index] ?? "")
+          })
     ),
     put: (entries) => store(entries, "put"),
     add: (entries) => store(entries, "add"),
@@ -153,7 +155,7 @@ export const service = (env: Environment): GhostDBService => {
       return runKeyed(env, recorder, key, "write", (protocol) => protocol[command](key, json, lifetime))
     })
   return {
-    get: reading(env, (env) => (key) => runKeyed(env, get, key, "read", (protocol) => protocol.get(key))),
+    get: reading(env, (env) => (key: string) => runKeyed(env, get, key, "read", (protocol) => protocol.get(key))),
     put: (key, value, ttl = Ttl.forever) => store(put, key, value, ttl, "put"),
     add: (key, value, ttl = Ttl.forever) => store(add, key, value, ttl, "add"),
     delete: (key) => runKeyed(env, remove, key, "write", (protocol) => protocol.delete(key)),

@@ -34,6 +34,8 @@ export interface Batch<A> {
   readonly keys: ReadonlyArray<string>
   /** Called for each attempt and for its reply. */
   readonly toRequest: (protocol: Protocol.Protocol, index: number) => Protocol.Request<A>
+  /** Told of results before all are there. */
+  readonly onResult?: ((index: number, result: KeyResult<A>) => void) | undefined
 }
 
 /** So many keys take the path of a single command at a time. */
@@ -414,11 +416,13 @@ class Run<A> {
 
   private succeed(index: number, answer: A): void {
     this.outcomes[index] = Either.right(answer)
+    this.batch.onResult?.(index, this.outcomes[index])
     this.recorder.succeeded(answer)
   }
 
   private fail(index: number, error: NoMoreServers | KeyError): void {
     this.outcomes[index] = Either.left(error)
+    this.batch.onResult?.(index, this.outcomes[index])
     this.recorder.failed(error._tag)
   }
 

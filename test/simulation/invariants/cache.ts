@@ -143,9 +143,6 @@ const endedBy = (history: History, command: "expireTags" | "clear", key: string)
     const value = found(entry)
     const run = history.runs.find((other) => other.value === value && other.key === key)
     if (run === undefined || nears.includes(entry.operation.client)) return []
-    // A caller in the process that still computes it may join: then the value is as old as that run.
-    const isJoined = run.client === entry.operation.client && (run.ended ?? Number.POSITIVE_INFINITY) >= entry.began
-    if (isJoined) return []
     return stamps
       .filter((stamp) => run.began + 2 < stamp.began && (stamp.ended ?? Number.POSITIVE_INFINITY) < entry.began)
       .map((stamp) => `${line(entry)}, computed at ${run.began.toFixed(1)}, before ${line(stamp)}`)

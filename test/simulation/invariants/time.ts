@@ -23,19 +23,15 @@ import {
 const isOneCommand = ({ operation: { command } }: Entry): boolean =>
   !["getOrElse", "expireTags", "clear"].includes(command._tag)
 
-/**
- * A write of a key whose value is being stored waits for that first, which has a deadline of its own. A get through a near
- * cache that waits for another's asks by itself where that one is given up, with a deadline of its own as well.
- */
-const waitsForAnother = (history: History, { operation: { client, command } }: Entry): boolean =>
-  "key" in command &&
-  (command.key.startsWith("store-") || (command._tag === "get" && planOf(history, client).nearCache !== undefined))
+/** A write of a key whose value is being stored waits for that first, which has a deadline of its own. */
+const waitsForAnother = ({ operation: { command } }: Entry): boolean =>
+  "key" in command && command.key.startsWith("store-") && command._tag !== "get"
 
 export const everyCommandEndsByItsDeadline: Invariant = (history) =>
   history.entries.filter(isOneCommand).flatMap((entry) => {
     const { client } = entry.operation
     if (entry.ended === undefined) return isKilled(history, client) ? [] : [line(entry)]
-    const deadline = planOf(history, client).deadline * (waitsForAnother(history, entry) ? 2 : 1)
+    const deadline = planOf(history, client).deadline * (waitsForAnother(entry) ? 2 : 1)
     return isLate(history, client, entry.began, entry.ended, deadline) ? [`deadline ${deadline}: ${line(entry)}`] : []
   })
 

@@ -79,21 +79,8 @@ const isOneLeadership = (history: History, read: Entry, last: Entry): boolean =>
   )
 }
 
-/** How old what a near cache gives may be: its `ttl`, and the time of the commands on many keys that a read waits for. */
-const nearAge = (history: History, read: Entry): number => {
-  const { client } = read.operation
-  const { nearCache } = planOf(history, client)
-  if (nearCache === undefined) return 0
-  const waits = history.entries.filter(
-    (other) =>
-      other.isPart &&
-      other.operation.client === client &&
-      keyOf(other) === keyOf(read) &&
-      other.began <= read.began &&
-      (other.ended ?? Number.POSITIVE_INFINITY) >= read.began - nearCache.ttl
-  )
-  return nearCache.ttl + Math.max(0, ...waits.map(({ began }) => read.began - began))
-}
+/** How old what a near cache gives may be. */
+const nearAge = (history: History, read: Entry): number => planOf(history, read.operation.client).nearCache?.ttl ?? 0
 
 /** The last acknowledged write that a read has to know of: a near cache may be older for those of others. */
 const lastWriteBefore = (history: History, writes: ReadonlyArray<Entry>, read: Entry): Entry | undefined => {
