@@ -94,6 +94,8 @@ export type Fault = { readonly at: number; readonly until: number } & (
   | { readonly _tag: "no files"; readonly client: string }
   | { readonly _tag: "closed" | "killed"; readonly client: string }
   | { readonly _tag: "nodes file"; readonly without: ReadonlyArray<string> }
+  /** It is written anew, line by line, and is a shorter file meanwhile. */
+  | { readonly _tag: "half a nodes file" }
   | { readonly _tag: "stepDown" }
   | { readonly _tag: "raft partition"; readonly members: ReadonlyArray<string> }
   /** Messages of the first member do not reach the second. */
@@ -364,6 +366,14 @@ const faultsOf = (
   )
 }
 
+/** The nodes file is written in place, now and then. */
+const rewriting = (seed: number, nodes: Scenario["nodes"], healedAt: number): ReadonlyArray<Fault> => {
+  const random = Random.make(seed, "writing of the nodes file")
+  if (nodes.length === 1 || !random.chance(0.15)) return []
+  const at = random.between(0, healedAt * 0.8)
+  return [{ _tag: "half a nodes file", at, until: Math.min(healedAt, at + random.pick([10, 800, 1500])) }]
+}
+
 /** All nodes are so slow that bursts have to wait, and none of them stands still. */
 const overload = (random: Random.Random, nodes: Scenario["nodes"], until: number): ReadonlyArray<Fault> => {
   const serviceTime = random.pick([2, 5])
@@ -418,7 +428,11 @@ export const generate = (seed: number): Scenario => {
     nodes,
     clients,
     operations,
-    faults: [...faultsOf(seed, nodes, clients, healedAt), ...(isOverloaded ? overload(random, nodes, healedAt) : [])],
+    faults: [
+      ...faultsOf(seed, nodes, clients, healedAt),
+      ...rewriting(seed, nodes, healedAt),
+      ...(isOverloaded ? overload(random, nodes, healedAt) : [])
+    ],
     healedAt,
     worksAt,
     closedAt: worksAt + 10_000

@@ -26,6 +26,7 @@ import {
   SocketTransport,
   type Topology
 } from "effect-ghostdb"
+import * as Watched from "../../src/discovery/Watched.js"
 import * as Clocks from "../support/Clocks.js"
 import * as Tracers from "../support/Tracers.js"
 import { type Loss, Network } from "./Network.js"
@@ -140,7 +141,8 @@ const attemptCounter = (attempts: Map<string, number>): Tracer.Tracer =>
 /** A client of the world, from its layer's building to its closing. */
 class Member {
   readonly process: Process
-  readonly changes: Queue.Queue<ReadonlyArray<string>>
+  /** Events that tell of a change of the nodes file. */
+  readonly fileEvents: Queue.Queue<void>
   readonly views: Array<View> = []
   /** How many attempts the spans tell of, by {@link attemptOf}; of traced clients only. */
   readonly attempts = new Map<string, number>()
@@ -163,15 +165,13 @@ class Member {
       log,
       tracer: plan.traced ? attemptCounter(this.attempts) : undefined
     })
-    this.changes = this.process.runSync(Queue.unbounded<ReadonlyArray<string>>())
+    this.fileEvents = this.process.runSync(Queue.unbounded<void>())
   }
 
   start(): void {
     const { plan, world } = this
     const revive = Schedule.spaced(plan.revive).pipe(Schedule.jittered)
-    const client = Client.layer({
-      nodes: world.scenario.nodes.map(({ address }) => address),
-      changes: Stream.fromQueue(this.changes),
+    const options = {
       replicas: world.scenario.replicas,
       attemptTimeout: Duration.millis(plan.attemptTimeout),
       deadline: Duration.millis(plan.deadline),
@@ -186,7 +186,17 @@ class Member {
       failover: plan.failover,
       metrics: false,
       revive
-    }).pipe(Layer.provide(SocketTransport.layer), Layer.orDie)
+    } as const
+    const file = Watched.watched({
+      file: "nodes",
+      content: textOf(world.scenario.nodes.map(({ address }) => address)),
+      triggers: Stream.fromQueue(this.fileEvents),
+      reader: Effect.succeed(Effect.sync(() => Either.right(world.nodesFile)))
+    })
+    const client = Layer.unwrapEffect(Effect.map(file, (watched) => Client.layer({ ...options, ...watched }))).pipe(
+      Layer.provide(SocketTransport.layer),
+      Layer.orDie
+    )
     const layer =
       plan.nearCache === undefined
         ? client
@@ -238,6 +248,8 @@ class Member {
 const describe = ({ dead, leader, live }: Topology): string =>
   `sees ${live.map(({ node }) => node).join(" ")}${dead.map(({ failure, node }) => ` -${node} ${failure.reason}`).join("")}${Option.match(leader, { onNone: () => "", onSome: (node) => ` led by ${node}` })}`
 
+const textOf = (nodes: ReadonlyArray<string>): string => nodes.map((node) => `${node}\n`).join("")
+
 type RaftFault = Extract<Fault, { readonly _tag: "stepDown" | "raft partition" | "raft cut" | "raft lag" }>
 
 class World {
@@ -257,6 +269,8 @@ class World {
   private raftFaults = 0
   /** What the nodes file leaves out at present. */
   private readonly missing: Array<ReadonlyArray<string>> = []
+  /** How many of its lines have been written; absent where it is whole. */
+  private written: number | undefined
   private current: Process | undefined
   /** The nodes' clock: that of the world, as they have no timers. */
   private readonly clock: Clock.Clock
@@ -511,6 +525,7 @@ class World {
       const member = this.members.get(fault.client)
       return member === undefined ? undefined : this.startOnClient(fault, member)
     }
+    if (fault._tag === "half a nodes file") return this.rewrite(fault)
     if (fault._tag !== "nodes file") return this.startOnRaft(fault)
     this.missing.push(fault.without)
     this.tellNodes()
@@ -518,6 +533,28 @@ class World {
       this.missing.splice(this.missing.indexOf(fault.without), 1)
       this.tellNodes()
     }
+  }
+
+  /** Writes the nodes file anew, line by line. */
+  private rewrite({ at, until }: Fault): () => void {
+    const { length } = this.scenario.nodes
+    const write = (lines: number | undefined) => {
+      this.written = lines
+      this.tellNodes()
+    }
+    write(0)
+    for (let lines = 1; lines < length; lines++) {
+      this.time.at(at + (lines * (until - at)) / length, phase.io, () => write(lines))
+    }
+    return () => write(undefined)
+  }
+
+  /** The text of the nodes file as it is now. */
+  get nodesFile(): string {
+    const nodes = this.scenario.nodes
+      .map(({ address }) => address)
+      .filter((address) => this.missing.every((without) => !without.includes(address)))
+    return textOf(nodes.slice(0, this.written))
   }
 
   private startOnRaft(fault: RaftFault): (() => void) | undefined {
@@ -570,13 +607,10 @@ class World {
 
   /** Each client reads the nodes file a little later than the one before. */
   private tellNodes(): void {
-    const nodes = this.scenario.nodes
-      .map(({ address }) => address)
-      .filter((address) => this.missing.every((without) => !without.includes(address)))
     let delay = 0
-    for (const { changes, endedAt, process } of this.members.values()) {
+    for (const { endedAt, fileEvents, process } of this.members.values()) {
       delay += 20
-      if (endedAt === undefined) process.after(delay, phase.io, () => Queue.unsafeOffer(changes, nodes))
+      if (endedAt === undefined) process.after(delay, phase.io, () => Queue.unsafeOffer(fileEvents, undefined))
     }
   }
 

@@ -119,6 +119,8 @@ const deadAt = ({ views }: History, name: string, node: string): number =>
 
 const leader = addresses[0] ?? ""
 
+const keys = Array.from({ length: 20 }, (_, i) => `key-${i + 1}`)
+
 /** The longest delay before another attempt, and the time of that: a command in such a delay goes on after it. */
 const retryDelay = 60
 
@@ -228,6 +230,44 @@ export const scenarios: ReadonlyArray<Named> = [
         .map(line)
     ]
   })),
+  {
+    name: "a nodes file is written line by line, 0.4 s after another: no node goes, and no read is astray",
+    scenario: (seed) =>
+      world({
+        seed,
+        dialect: "v2",
+        nodes: 5,
+        clients: [client("client")],
+        tasks: [
+          ...keys.map((key, i) => ({ client: "client", at: 100 + 10 * i, command: put(key, 0) })),
+          ...every(10, 900, 4500, (at) => ({ client: "client", command: get(keys[(at / 10) % keys.length] ?? "") }))
+        ],
+        faults: [{ _tag: "half a nodes file", at: 1000, until: 3000 }]
+      }),
+    broken: (history) => [
+      ...failed(history),
+      ...history.entries.filter((entry) => found(entry) === null).map(line),
+      ...(history.views.get("client") ?? [])
+        .filter(({ topology }) => topology.live.length < 5)
+        .map(({ time }) => `a node is gone at ${time}`)
+    ]
+  },
+  {
+    name: "a node is taken out of the nodes file: it is gone after 2 s, when that is confirmed",
+    scenario: (seed) =>
+      world({
+        seed,
+        dialect: "v2",
+        nodes: 5,
+        clients: [client("client")],
+        tasks: every(50, 100, 6000, (at) => ({ client: "client", command: put("key-1", at) })),
+        faults: [{ _tag: "nodes file", at: 1000, until: 7000, without: [addresses[1] ?? ""] }]
+      }),
+    broken: (history) => {
+      const gone = history.views.get("client")?.find(({ topology }) => topology.live.length === 4)?.time ?? 0
+      return [...failed(history), ...(gone >= 3000 && gone <= 3200 ? [] : [`gone at ${gone}`])]
+    }
+  },
   {
     name: "a raft leader is frozen: writes are back within a second of the next leader",
     scenario: (seed) =>

@@ -128,6 +128,27 @@ export const noNodeIsForgotten: Invariant = (history) =>
       : [`${name} ends with ${live.length} live and ${dead.length} dead nodes of ${history.scenario.nodes.length}`]
   })
 
+/** A node is removed when the nodes file has lacked it for so long. */
+const confirmRemovals = 2000
+
+/** A nodes file that is being written is a short one for a while: a node that it lacks then stays. */
+export const aNodeStaysUntilItsRemovalIsConfirmed: Invariant = (history) =>
+  [...history.views].flatMap(([client, views]) =>
+    views.flatMap(({ time, topology }) => {
+      const seen = new Set([...topology.live, ...topology.dead].map(({ node }) => node))
+      return history.scenario.nodes
+        .filter(({ address }) => !seen.has(address))
+        .filter(
+          ({ address }) =>
+            !history.scenario.faults.some(
+              (fault) =>
+                fault._tag === "nodes file" && fault.without.includes(address) && fault.at + confirmRemovals <= time
+            )
+        )
+        .map(({ address }) => `${client} at ${time.toFixed(1)}: ${address} is gone`)
+    })
+  )
+
 /** A node never has more requests of a connection at a time than `pipelining` allows. */
 export const whatIsInFlightIsBounded: Invariant = (history) =>
   [...history.nodes].flatMap(([address, { mostPipelined }]) =>
