@@ -1,6 +1,6 @@
 /**
- * A Cloudflare Worker with a cache. The client is made for each request: what one request has started, another must not
- * wait for. That costs no round trip, since the `dialect` is said and a client opens its connections when it needs them.
+ * A Cloudflare Worker with a cache. The client is made for each request. That costs no round trip, since the `dialect` is
+ * said and a client opens its connections when it needs them; a client that requests share would remember dead nodes.
  *
  * `wrangler dev examples/edge-worker.ts --var GHOSTDB_NODES:10.0.0.1,10.0.0.2` runs it. It imports the entry points that
  * load no module of Node.js, and of the commands the bundle has those that are used.

@@ -1,3 +1,3 @@
-// The barrel imports this file first. Where `effect` is missing, or is Effect 4, which has no such module, the runtime's
-// message names this file, and so what to install.
+// Every entry point imports this file first (`entries.mjs`). Where `effect` is missing, or is Effect 4, which has no such module, the
+// runtime's message names this file, and so what to install.
 import "effect/Either"

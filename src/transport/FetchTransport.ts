@@ -52,8 +52,8 @@ export interface FetchTransportOptions {
  * Connections, and with them the `connections` and `tls` options, are the runtime's own business. A node on a port that
  * `fetch` blocks (such as 6000 or 6667) cannot be reached.
  *
- * On Workers, make the client within the request that uses it: there, what one request has started must not be waited for
- * by another. With the `dialect` option set, a new client sends nothing but its commands.
+ * On Workers, where what one request has started ends with it, requests may share a client, or make one each: with the
+ * `dialect` option set, a new client sends nothing but its commands.
  *
  * @example
  * import { Effect, Layer } from "effect"

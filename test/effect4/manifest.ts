@@ -40,6 +40,14 @@ export const mainVersion: string = main.version
 /** One major version above the main line's, which says that it is the same but for its Effect. */
 const [major = 0, ...rest] = mainVersion.split(".")
 
+/** The modules themselves: the main line's entries say to install Effect 3. */
+const exports = Object.fromEntries(
+  Object.entries<string | { readonly types: string }>(main.exports).map(([name, target]) => [
+    name,
+    typeof target === "string" ? target : { types: target.types, default: target.types.replace(/\.d\.ts$/, ".js") }
+  ])
+)
+
 /** The main line's package.json with the peers of Effect 4. */
 export const manifest = {
   name: main.name,
@@ -52,7 +60,7 @@ export const manifest = {
   keywords: main.keywords,
   publishConfig: main.publishConfig,
   bin: main.bin,
-  exports: main.exports,
+  exports,
   files: main.files,
   scripts: { test: `vitest run ${suites.join(" ")}` },
   peerDependencies: { effect: `^${effect}`, "@effect/platform-node": `^${effect}` },

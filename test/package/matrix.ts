@@ -154,6 +154,8 @@ const bunBinary = async (): Promise<string> => {
   return join(path, "node_modules", ".bin", "bun")
 }
 
+const denoCommand = async () => [join(await tool("deno", "deno@2"), "node_modules/.bin/deno"), "run", "-A"]
+
 // Package managers
 
 const managers = async (tarball: string, served: string) => {
@@ -290,15 +292,14 @@ const runtimes = async (served: string) => {
       return `${await runContract(entry, served, binary, ...args)} (${version})`
     })
   const bun = async () => [await bunBinary()]
-  const deno = async () => [join(await tool("deno", "deno@2"), "node_modules/.bin/deno"), "run", "-A"]
   const nodes = isQuick ? ["latest"] : ["20.15", "20", "22", "24", "latest"]
   for (const version of nodes) await contract(`Node ${version}`, "live", async () => [await nodeBinary(version)])
   await contract("Bun", "live", bun)
-  await contract("Deno", "live", deno)
+  await contract("Deno", "live", denoCommand)
   if (isQuick) return
   await contract("Node 20", "fetch", () => Promise.resolve([process.execPath]))
   await contract("Bun", "fetch", bun)
-  await contract("Deno", "fetch", deno)
+  await contract("Deno", "fetch", denoCommand)
   await workers(served)
 }
 
@@ -342,7 +343,32 @@ const typescript = async (tarball: string) => {
 
 // Peers
 
+/** What each entry point says where Effect 4 is installed, on each runtime: what to install. */
+const effect4 = async (tarball: string) => {
+  const path = makeFolder("effect4", {})
+  await installPeers(path, tarball, ["4", ...newest.slice(1)])
+  const runtimes: { readonly [name: string]: () => Promise<ReadonlyArray<string>> } = {
+    Node: () => Promise.resolve([process.execPath]),
+    Bun: async () => [await bunBinary()],
+    Deno: denoCommand
+  }
+  for (const [name, command] of Object.entries(runtimes)) {
+    await cell("peers", `effect ${versionOf(path, "effect")} by mistake, ${name}`, async () => {
+      const [binary = "", ...args] = await command()
+      // Bun names the first module that it finds missing, whichever imports it.
+      const names = name === "Bun" ? ["effect-ghostdb"] : support.entryPoints(path)
+      for (const entry of names) {
+        writeFileSync(join(path, "import.mjs"), `import ${JSON.stringify(entry)}\n`)
+        const { stderr } = await support.run(binary, [...args, "import.mjs"], path)
+        ok(/Cannot find module .*effect-ghostdb[/\\]dist[/\\]install-effect@3\.js/.test(stderr), `${entry}: ${stderr}`)
+      }
+      return `${names.length === 1 ? "the main entry point says" : `${names.length} entry points say`} what to install`
+    })
+  }
+}
+
 const peers = async (tarball: string, served: string) => {
+  if (!isQuick) await effect4(tarball)
   for (const [name, versions] of Object.entries(peerSets)) {
     if (isQuick && name !== "lowest") continue
     await cell("peers", name, async () => {

@@ -72,6 +72,14 @@ export const peersOfReadme = (): ReadonlyArray<string> => {
   return peers
 }
 
+/** What can be imported from the package that is installed in a folder. */
+export const entryPoints = (folder: string): ReadonlyArray<string> => {
+  const manifest = JSON.parse(readFileSync(join(folder, "node_modules", "effect-ghostdb", "package.json"), "utf8"))
+  const names = Object.keys(manifest.exports).filter((name) => !name.endsWith(".json"))
+  ok(names.length > 20)
+  return names.map((name) => name.replace(".", "effect-ghostdb"))
+}
+
 /** README's first program, as it stands. */
 export const firstProgram = (): string => {
   const code = snippets.readme()[0]?.code ?? ""
