@@ -4,6 +4,7 @@ import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
 import ts from "typescript"
+import { entries } from "../support/entries.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url))
 
@@ -25,10 +26,10 @@ export const compiled: Effect.Effect<string, never, Scope.Scope> = Effect.acquir
         await writeFile(target, ts.transpileModule(source, { compilerOptions, fileName: name }).outputText)
       }
     }
-    const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8"))
+    const exports = entries.map(({ name, source }) => [name, `./${source.replace(/\.ts$/, ".js")}`])
     await writeFile(
       join(directory, "package.json"),
-      JSON.stringify({ name: "effect-ghostdb", type: "module", exports }).replaceAll('"./dist/', '"./src/')
+      JSON.stringify({ name: "effect-ghostdb", type: "module", exports: Object.fromEntries(exports) })
     )
     return directory
   }),
