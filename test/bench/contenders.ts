@@ -1,9 +1,10 @@
 /** Everything that is measured, by name. */
 
 import * as Http from "node:http"
+import { FetchHttpClient } from "@effect/platform"
 import { NodeHttpClient, Undici } from "@effect/platform-node"
 import { type Context, Effect, Exit, Layer, ManagedRuntime, Option, Schema, Tracer } from "effect"
-import { Client, GhostDB, type GhostDBOptions, type Json, SocketTransport } from "effect-ghostdb"
+import { Client, FetchTransport, GhostDB, type GhostDBOptions, type Json, SocketTransport } from "effect-ghostdb"
 import { layer as layerHttpClient } from "effect-ghostdb/HttpClientTransport"
 import { NearCache } from "effect-ghostdb/NearCache"
 import type { Transport } from "effect-ghostdb/Transport"
@@ -77,6 +78,14 @@ const bareEffect = (load: Load) => {
 const pipelining = 64
 
 const pool = (node: string) => new Undici.Pool(`http://${node}`, { connections: 1, pipelining })
+
+const jsonHeaders = { "content-type": "application/json" }
+
+/** The least that there is over `fetch`. */
+const fetchPost =
+  (node: string): Post =>
+  (command, body) =>
+    fetch(`http://${node}/${command}`, { method: "POST", headers: jsonHeaders, body }).then((reply) => reply.text())
 
 // Contenders of Effects
 
@@ -217,6 +226,19 @@ export const contenders = {
   ),
   "full-httpclient": contender("effect-ghostdb over HttpClient", (load) =>
     ofEffect(load, client(load, Layer.provide(layerHttpClient, NodeHttpClient.layerUndici)), commands)
+  ),
+  "full-fetch": contender("effect-ghostdb over FetchTransport", (load) =>
+    ofEffect(load, client(load, FetchTransport.layerWith({ concurrency: load.inFlight })), commands)
+  ),
+  "full-httpclient-fetch": contender("effect-ghostdb over HttpClient on fetch", (load) =>
+    ofEffect(load, client(load, Layer.provide(layerHttpClient, FetchHttpClient.layer)), commands)
+  ),
+  fetch: contender("fetch", (load) => ofPosts(load, fetchPost)),
+  "fetch-same-options": contender("fetch with a signal, no redirects", (load) =>
+    ofPosts(load, (node) => (command, body) => {
+      const options = { headers: jsonHeaders, redirect: "manual", signal: new AbortController().signal } as const
+      return fetch(`http://${node}/${command}`, { method: "POST", body, ...options }).then((reply) => reply.text())
+    })
   ),
   store: contender("effect-ghostdb, Store.get", (load) =>
     ofEffect(load, client(load, SocketTransport.layer), () => () => strings.get(nextKey()))

@@ -49,6 +49,13 @@ export const scenarios: ReadonlyArray<Scenario> = [
     title: "get, 40 B, 64 in flight: other ways to send",
     contenders: ["full", "full-dispatch", "full-httpclient", "undici", "undici-dispatch", "http-request"]
   },
+  {
+    ...get40,
+    name: "fetch",
+    title: "get, 40 B, 6 in flight: over fetch",
+    contenders: ["full-fetch", "full-httpclient-fetch", "fetch", "fetch-same-options"],
+    inFlight: 6
+  },
   ...[1, 16, 256].map(
     (inFlight): Scenario => ({
       ...get40,
