@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url))
 const find = (name: string, sources: ReadonlyMap<string, string>, seeds: number): string | undefined => {
   const folder = mkdtempSync(join(tmpdir(), "ghostdb-planted-"))
   try {
-    for (const part of ["src", "test/simulation", "package.json", "tsconfig.json"]) {
+    for (const part of ["src", "test/simulation", "test/support", "package.json", "tsconfig.json"]) {
       cpSync(join(root, part), join(folder, part), { recursive: true })
     }
     symlinkSync(join(root, "node_modules"), join(folder, "node_modules"))
