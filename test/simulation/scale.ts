@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
-import { Client, type Fault, GhostDB, type GhostDBService, Ring, Transport } from "effect-ghostdb"
+import { Client, type Fault, GhostDB, GhostDBConfig, type GhostDBService, Ring, Transport } from "effect-ghostdb"
 import { Process } from "./Process.js"
 import * as Random from "./Random.js"
 import { phase, VirtualTime, within } from "./VirtualTime.js"
@@ -80,7 +80,8 @@ class Scale {
   private readonly members: Array<{
     readonly process: Process
     readonly changes: Queue.Queue<ReadonlyArray<string>>
-    readonly connected: Set<string>
+    /** When each node that it is connected to was last used. */
+    readonly connected: Map<string, number>
   }> = []
   private ring: Ring.Ring
 
@@ -101,7 +102,7 @@ class Scale {
         tracer: undefined
       })
       const changes = Effect.runSync(Queue.unbounded<ReadonlyArray<string>>())
-      const connected = new Set<string>()
+      const connected = new Map<string, number>()
       this.members.push({ process, changes, connected })
       const layer = Client.layer({
         nodes: this.nodes,
@@ -174,16 +175,17 @@ class Scale {
     next()
   }
 
-  private transport(process: Process, connected: Set<string>): Context.Tag.Service<Transport.Transport> {
+  private transport(process: Process, connected: Map<string, number>): Context.Tag.Service<Transport.Transport> {
     const post = (node: string, command: string, body: string) =>
       Effect.async<typeof pong, Fault>((resume) => {
         const now = this.time.now
-        if (!connected.has(node)) this.connections.add(node, now)
+        const usedAt = connected.get(node) ?? Number.NEGATIVE_INFINITY
+        if (now - usedAt >= GhostDBConfig.defaults.idleTimeout) this.connections.add(node, now)
         if (this.down.has(node)) {
           process.after(1, phase.io, () => resume(Effect.fail(refused)))
           return
         }
-        connected.add(node)
+        connected.set(node, now)
         if (command === "ping") this.pings.add(node, now)
         else this.count(node, body, now)
         process.after(1, phase.io, () =>
