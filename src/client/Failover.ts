@@ -31,6 +31,9 @@ export const runWithFailover = <A>(
 ): Outcome<A> => {
   const { cluster, settings } = env
   const { deadline, recorder } = command
+  if (first?.fault.reason === "QueueTimeout" || first?.fault.reason === "Deadline") {
+    return endLate(env, command, first, span)
+  }
   const addEvent = (event: string, attributes: Record<string, unknown>) =>
     span?.event(event, FiberServices.unixNanos(env.clock), attributes)
 
@@ -97,6 +100,33 @@ export const runWithFailover = <A>(
     Effect.tapError(({ _tag }) => Effect.sync(() => recorder.failed(_tag, elapsed(env, command.startedAt))))
   )
 }
+
+/** Ends a command whose first attempt its deadline has ended, perhaps with ten thousands of others: at once. */
+const endLate = <A>(
+  env: Environment,
+  { recorder, startedAt }: Command<A>,
+  { fault, node }: FirstAttempt,
+  span: Pick<Tracer.Span, "event"> | undefined
+): Outcome<A> => {
+  env.attempts.failed(node, fault.reason)
+  span?.event("attempt failed", FiberServices.unixNanos(env.clock), {
+    "server.address": node,
+    "error.type": fault.reason
+  })
+  const { stackTraceLimit } = Error
+  // A stack would name this function alone, and cost more than all the rest.
+  Error.stackTraceLimit = 0
+  const error = new NoMoreServers({ failures: [lateFailure(env, node, fault)] })
+  Error.stackTraceLimit = stackTraceLimit
+  recorder.failed(error._tag, elapsed(env, startedAt))
+  return fault.reason === "Deadline" ? Effect.zipRight(env.cluster.unanswered(node), error) : error
+}
+
+/** How a node has failed a command whose deadline has passed. */
+const lateFailure = ({ settings }: Environment, node: string, fault: Fault | undefined): NodeFailure =>
+  fault?.reason === "QueueTimeout"
+    ? { node, reason: "QueueTimeout", detail: fault.detail }
+    : { node, reason: "Deadline", detail: `no answer within the deadline of ${settings.deadline} ms` }
 
 /**
  * The result on one node: an answer; the key is refused; the route leads elsewhere by now; the deadline has passed
@@ -190,14 +220,11 @@ const attemptOn = <A>(
     return Effect.zipRight(unanswered, next)
   }
 
-  const late = (failure: NodeFailure | undefined): Attempted<A> => {
-    const detail = `no answer within the deadline of ${settings.deadline} ms`
-    return {
-      _tag: "Late",
-      failure: failure?.reason === "QueueTimeout" ? failure : { node, reason: "Deadline", detail },
-      counts
-    }
-  }
+  const late = (fault: Fault | undefined): Attempted<A> => ({
+    _tag: "Late",
+    failure: lateFailure(env, node, fault),
+    counts
+  })
 
   const isLive = () => ClusterState.isLive(cluster.unsafeState(), node)
   /** What the node has died of, where this attempt ended because another found it dead. */
