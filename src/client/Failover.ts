@@ -212,9 +212,9 @@ const attemptOn = <A>(
     const faultClass = ClusterState.classify(fault)
     const failed: Attempted<A> = { _tag: "Failed", failure: deathOf(node) ?? failure, dialectUsed }
     if (faultClass === "redirect" || fault.reason === "ReplyTooLarge" || !isLive()) return Effect.succeed(failed)
-    backoff ??= Backoff.make(settings.retry, env.clock)
+    backoff ??= Backoff.make(settings.retry, env.clock, (millis) => cluster.delay(node, millis))
     const next = Effect.flatMap(backoff.next(failure, deadline), (again) => {
-      if (!again) return Effect.succeed(failed)
+      if (!again || !isLive()) return Effect.succeed({ ...failed, failure: deathOf(node) ?? failure })
       return now(env) >= deadline ? Effect.succeed(late(undefined)) : attempt()
     })
     return Effect.zipRight(unanswered, next)

@@ -11,6 +11,7 @@ import type { Settings } from "../model/GhostDBConfig.js"
 import type { Topology } from "../model/Topology.js"
 import type { Connections } from "../transport/Transport.js"
 import * as ClusterState from "./ClusterState.js"
+import * as Delays from "./Delays.js"
 import * as Handshake from "./Handshake.js"
 import * as LeaderSearch from "./LeaderSearch.js"
 import * as Revival from "./Revival.js"
@@ -25,7 +26,8 @@ export interface Cluster
     Revival.Revival,
     LeaderSearch.LeaderSearch,
     StandIns.StandIns,
-    Suspicion.Suspicion {
+    Suspicion.Suspicion,
+    Pick<Delays.Delays, "delay"> {
   /** A connection to the node was lost, refused or reset, or it did not answer: it does not lead until it is asked. */
   readonly disconnected: (node: string) => Effect.Effect<void>
   /** The topology as it is, then its changes: the latest alone for a consumer that is slow. */
@@ -36,13 +38,14 @@ export interface Cluster
 export const make = Effect.fnUntraced(function* (
   nodes: ReadonlyArray<string>,
   changes: Stream.Stream<ReadonlyArray<string>>,
-  connections: Connections,
+  transport: Connections,
   settings: Settings
 ): Effect.fn.Return<Cluster, never, Scope.Scope> {
   const dialect = settings.dialect === "auto" ? undefined : settings.dialect
   const ref = yield* StateRef.make(
     ClusterState.make(nodes, { replicas: settings.replicas, dialect, now: yield* Clock.currentTimeMillis })
   )
+  const { connections, delay } = yield* Delays.make(transport)
   const handshake = yield* Handshake.make(ref, connections, settings)
   const revival = yield* Revival.make(ref, handshake, connections, settings)
   const suspicion = yield* Suspicion.make(ref, handshake, connections, settings)
@@ -55,6 +58,7 @@ export const make = Effect.fnUntraced(function* (
     ...revival,
     ...leaderSearch,
     ...suspicion,
+    delay,
     ...(yield* StandIns.make(ref, connections, settings)),
     disconnected: (node) => ref.transition((self) => ClusterState.disconnected(self, node)),
     topology: ref.states.pipe(
