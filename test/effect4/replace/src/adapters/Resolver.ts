@@ -11,6 +11,7 @@ import type * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
+import * as Calls from "../cache/Calls.js"
 import * as Intent from "../cache/Intent.js"
 import * as Outage from "../cache/Outage.js"
 import * as PerClient from "../cache/PerClient.js"
@@ -61,7 +62,7 @@ const answer = <Req extends Request.Any, E extends Schema.SchemaError, R, X exte
   Effect.gen(function* () {
     type Outcome = Exit.Exit<Request.Success<Req>, Request.Error<Req>>
     const db = yield* GhostDB
-    const { calls } = PerClient.of(db)
+    const calls = Calls.of(PerClient.of(db).shared)
     const byKey = new Map<string, Array<Request.Entry<Req>>>()
     for (const entry of entries) {
       const key = Result.try({ try: () => keyOf(entry.request), catch: (error) => error })
