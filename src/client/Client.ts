@@ -58,8 +58,10 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const attemptTimeout = Math.min(settings.attemptTimeout, settings.deadline)
   const runtime = yield* Effect.runtime()
   const disconnected: { node: (node: string) => Effect.Effect<void> } = { node: () => Effect.void }
-  const connections = yield* transport.connect({ ...settings, attemptTimeout }, (node) =>
-    Runtime.runSync(runtime)(disconnected.node(node))
+  const connections = yield* PostMany.complete(
+    yield* transport.connect({ ...settings, attemptTimeout }, (node) =>
+      Runtime.runSync(runtime)(disconnected.node(node))
+    )
   )
   const cluster = yield* Cluster.make(nodes, validChanges(options.changes ?? Stream.empty), connections, settings)
   disconnected.node = cluster.disconnected
@@ -72,7 +74,7 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
     cluster,
     post,
     exchange: Exchange.of({ ...connections, post }),
-    postMany: yield* PostMany.of(connections),
+    postMany: connections.postMany,
     settings,
     clock,
     recorder: (operation) => Telemetry.recorder(operation, counted),
