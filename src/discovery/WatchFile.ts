@@ -76,7 +76,8 @@ const eventsIn = (
  *
  * The directory is watched, and also that of the file behind a symbolic link, so that editors that replace the
  * file, `mv`, and Kubernetes' ConfigMaps are seen. A file that is replaced by `rename` is never read half written. When a
- * file is written in place, a node that is there again within 2 seconds is not removed.
+ * file is written in place, a node that is there again within 2 seconds is not removed, and the beginning of its address is
+ * taken for no node.
  *
  * @category reading
  * @since 0.1.0

@@ -35,7 +35,8 @@ export interface Watched {
    * that happens between the call and the start of the stream is lost. The source is watched while the stream runs. It
    * does not fail: what cannot be read or parsed is logged as a warning, once until it changes, and left out.
    *
-   * An added node is in the list at once. A removed one stays, after the others, until the source has not changed for
+   * An added node is in the list at once, unless it may be the beginning of another's address, in a file that is being
+   * written. A removed one stays, after the others, until the source has not changed for
    * `confirmRemovals` and was read again; while the source keeps changing, until no reading has had it for 30 seconds.
    */
   readonly changes: Stream.Stream<ReadonlyArray<string>>
@@ -73,6 +74,8 @@ const sameReading = Either.getEquivalence({
 })
 
 const sameNodes = Arr.getEquivalence(Equivalence.string)
+
+const endsOpen = (reading: Reading): boolean => Either.isRight(reading) && !/[\r\n]$/.test(reading.right)
 
 /** A source after its first reading. */
 export interface Source {
@@ -137,7 +140,7 @@ export const watched = Effect.fnUntraced(function* (
     const now = yield* monotonicMillis
     const removals = Option.match(listed, {
       onNone: () => Removals.unusable(last.removals),
-      onSome: (nodes) => Removals.read(last.removals, nodes, now, confirmAfter)
+      onSome: (nodes) => Removals.read(last.removals, { nodes, endsOpen: endsOpen(reading) }, now, confirmAfter)
     })
     return { reading, listed, removals }
   })

@@ -1,7 +1,7 @@
 import { FileSystem, Error as PlatformError } from "@effect/platform"
 import { NodePath } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Effect, Layer, Queue, Stream, TestClock } from "effect"
+import { Array as Arr, Effect, Layer, Option, Queue, Stream, TestClock } from "effect"
 import * as WatchFile from "../../src/discovery/WatchFile.js"
 import { observe } from "./observe.js"
 
@@ -92,6 +92,59 @@ describe.concurrent("removals from a nodes file", () => {
       })
     )
   }
+
+  it.scoped("a file that is written a few characters at a time: no beginning of an address is taken for a node", () =>
+    Effect.gen(function* () {
+      const { lists, write } = yield* scripted
+      const names = ["10.0.0.2", "10.0.0.23:7991", "10.0.0.234", "cache-1.internal"]
+      const text = `${names.join("\n")}\n`
+      const nodes = [...names].sort()
+      yield* write(text)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(Arr.last(yield* lists), Option.some(nodes))
+      for (const step of [1, 3, 7]) {
+        for (let at = 0; at < text.length; at += step) {
+          yield* write(text.slice(0, at))
+          yield* TestClock.adjust("300 millis")
+        }
+        yield* write(text)
+        yield* TestClock.adjust("1 minute")
+      }
+      for (const list of yield* lists) assert.deepStrictEqual(list, nodes)
+    })
+  )
+
+  it.scoped("a node that another begins with is added at once, where that is not what is being written", () =>
+    Effect.gen(function* () {
+      const { lists, write } = yield* scripted
+      yield* write("10.0.0.12\n")
+      yield* TestClock.adjust("1 minute")
+      yield* lists
+      // There is more of the line, or the longer one is still there.
+      yield* write("10.0.0.12\n10.0.0.1")
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(yield* lists, [["10.0.0.1", "10.0.0.12"]])
+      yield* write("10.0.0.1\n10.0.0.12")
+      yield* TestClock.adjust("1 minute")
+      yield* lists
+      yield* write("10.0.0.12")
+      yield* TestClock.adjust("1 minute")
+      yield* lists
+      yield* write("10.0.0.1\n")
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(yield* lists, [["10.0.0.1", "10.0.0.12"]])
+      // An end of the line that never comes is waited for as a removal is.
+      yield* TestClock.adjust("1 minute")
+      yield* write("10.0.0.123\n")
+      yield* TestClock.adjust("1 minute")
+      yield* lists
+      yield* write("10.0.0.12")
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* lists, [])
+      yield* TestClock.adjust("200 millis")
+      assert.deepStrictEqual(yield* lists, [["10.0.0.12"]])
+    })
+  )
 
   it.scoped("a short file that cannot be read in between is read anew before a node goes", () =>
     Effect.gen(function* () {
