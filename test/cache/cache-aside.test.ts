@@ -307,7 +307,7 @@ describe("cache-aside: stale while refreshing", () => {
         expect(yield* exact.get("swr")).toEqual(Option.none())
         const waiting = yield* Effect.fork(exact.getOrElse("swr", effect))
         yield* settle
-        expect(waiting.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(waiting)).toEqual(Option.none())
         yield* open
         expect(yield* Fiber.join(waiting)).toBe(2)
         expect(yield* exact.getOrElse("swr", effect, stale)).toBe(2)
@@ -447,11 +447,12 @@ describe("cache-aside: the lock", () => {
         const [one, two] = yield* twoProcesses
         yield* close
         const first = yield* Effect.fork(one(numbers.getOrElse("lock", effect, { lock })))
+        yield* settle
         const second = yield* Effect.fork(two(numbers.getOrElse("lock", effect, { lock })))
         yield* settle
         yield* TestClock.adjust("4 seconds")
         expect(state.runs).toBe(1)
-        expect(second.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(second)).toEqual(Option.none())
         yield* open
         expect(yield* Fiber.join(first)).toBe(1)
         yield* TestClock.adjust("100 millis")
@@ -531,7 +532,7 @@ describe("cache-aside: the lock", () => {
         const second = yield* Effect.fork(two(numbers.getOrElse("lock:wait", Effect.succeed(100), seldom)))
         yield* settle
         yield* TestClock.adjust("4900 millis")
-        expect(second.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(second)).toEqual(Option.none())
         yield* TestClock.adjust("200 millis")
         expect(yield* Fiber.join(second)).toBe(100)
         expect(state.runs).toBe(1)
@@ -559,6 +560,7 @@ describe("cache-aside: the lock", () => {
         expect(yield* GhostDB.get(ReservedKeys.lock("n:lock:lease"))).toEqual(held)
         yield* two.open
         yield* Fiber.join(successor)
+        yield* settle
         expect(yield* GhostDB.get(ReservedKeys.lock("n:lock:lease"))).toEqual(Option.none())
       })
     )

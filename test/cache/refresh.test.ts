@@ -1,9 +1,10 @@
 /** Stale values, refreshes, timeouts and what runs in the background. */
 import { describe, expect, it, layer as withLayer } from "@effect/vitest"
-import { Deferred, Duration, Effect, Fiber, Option, type Random, Schema, Scope, TestClock } from "effect"
+import { Deferred, Duration, Effect, Fiber, Option, Schema, Scope, TestClock } from "effect"
 import { GhostDB, LoadTimeout } from "effect-ghostdb"
 import { all, counter, settle } from "../support/cache.js"
 import { anotherProcess, inMemory, inProcess } from "../support/clusters.js"
+import { always } from "../support/random.js"
 
 class NotFound extends Schema.TaggedError<NotFound>()("NotFound", {}) {}
 
@@ -49,7 +50,7 @@ describe("refreshes", () => {
         const strict = { staleFor: Duration.zero } as const
         const waiting = yield* Effect.fork(exact.getOrElse("joined", Effect.succeed(2), strict))
         yield* settle
-        expect(waiting.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(waiting)).toEqual(Option.none())
         yield* TestClock.adjust("10 seconds")
         expect(yield* Fiber.join(waiting)).toBe(2)
       })
@@ -166,10 +167,10 @@ describe("timeouts", () => {
         yield* TestClock.adjust("1 second")
         const later = yield* Effect.fork(Effect.flip(exact.getOrElse("hard", effect, options)))
         yield* settle
-        expect(caller.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(caller)).toEqual(Option.none())
         yield* TestClock.adjust("1 second")
         expect(yield* Fiber.join(caller)).toEqual(new LoadTimeout({ key: "n:hard", waited: 2000 }))
-        expect(later.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(later)).toEqual(Option.none())
         yield* TestClock.adjust("1 second")
         expect(yield* Fiber.join(later)).toBeInstanceOf(LoadTimeout)
         yield* open
@@ -211,7 +212,7 @@ describe("timeouts", () => {
         yield* close
         const caller = yield* Effect.fork(exact.getOrElse("soft", effect, options))
         yield* settle
-        expect(caller.unsafePoll()).toBeNull()
+        expect(yield* Fiber.poll(caller)).toEqual(Option.none())
         yield* TestClock.adjust("1 second")
         expect(yield* Fiber.join(caller)).toBe(1)
         yield* open
@@ -231,8 +232,8 @@ describe("refresh ahead", () => {
     state,
     effect: Effect.zipLeft(effect, Effect.sleep("1 second"))
   }))
-  const luck = (random: number) =>
-    Effect.map(Effect.random, (base) => ({ ...base, next: Effect.succeed(random) }) as Random.Random)
+  // With ln(random) = -10, the last ten seconds are the time for it.
+  const unlikely = always(Math.exp(-10.01))
 
   withLayer(inMemory())((it) => {
     it.effect("a value is refreshed before its end, the likelier the nearer; no caller waits", () =>
@@ -243,9 +244,7 @@ describe("refresh ahead", () => {
         yield* TestClock.adjust("1 second")
         expect(yield* Fiber.join(first)).toBe(1)
         expect(yield* GhostDB.get("n:ahead")).toMatchObject(Option.some({ value: 1, took: 1000 }))
-        // With ln(random) = -10, the last ten seconds are the time for it.
-        const unlikely = yield* luck(Math.exp(-10.01))
-        const lookup = Effect.withRandom(exact.getOrElse("ahead", effect, ahead), unlikely)
+        const lookup = unlikely(exact.getOrElse("ahead", effect, ahead))
         yield* TestClock.adjust("49 seconds")
         expect(yield* lookup).toBe(1)
         yield* settle
@@ -270,9 +269,8 @@ describe("refresh ahead", () => {
         yield* Fiber.join(first)
         yield* TestClock.adjust("55 seconds")
         const db = yield* GhostDB
-        const sure = yield* luck(Math.exp(-10.01))
         yield* Effect.forEach([1, 2, 3], () =>
-          inProcess(anotherProcess(db))(Effect.withRandom(exact.getOrElse("ahead:lock", effect, options), sure))
+          inProcess(anotherProcess(db))(unlikely(exact.getOrElse("ahead:lock", effect, options)))
         )
         yield* settle
         expect(state.runs).toBe(2)

@@ -3,7 +3,7 @@ import { inspect } from "node:util"
 import { FetchHttpClient } from "@effect/platform"
 import { NodeHttpClient } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Array as Arr, Effect, Fiber, Queue, TestClock } from "effect"
+import { Array as Arr, Effect, Fiber, Option, Queue, TestClock } from "effect"
 import { isUrl } from "../../src/discovery/Watched.js"
 import * as WatchUrl from "../../src/discovery/WatchUrl.js"
 import { listen } from "./listen.js"
@@ -168,7 +168,7 @@ describe.concurrent("watchUrl", () => {
             const watching = yield* Effect.fork(Effect.flip(WatchUrl.watchUrl(url)))
             yield* Queue.take(requests)
             yield* TestClock.adjust("9999 millis")
-            assert.isNull(watching.unsafePoll())
+            assert.isTrue(Option.isNone(yield* Fiber.poll(watching)))
             yield* TestClock.adjust("1 millis")
             assert.strictEqual((yield* Fiber.join(watching)).message, `${url}: no reply within 10s`)
             yield* Queue.take(closed)

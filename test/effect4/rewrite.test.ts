@@ -8,7 +8,7 @@ const exports: Readonly<Record<string, string>> = {
   "effect/Context": "Service Reference",
   "effect/Deferred": "make makeUnsafe Deferred",
   "effect/Effect":
-    "Effect Success andThen callback catch fail flatMap fork forkChild gen map result succeed timeoutOrElse withSpan",
+    "Effect Success andThen callback catch fail flatMap forEach fork forkChild gen map result succeed timeoutOrElse withSpan",
   "effect/Fiber": "await interrupt",
   "effect/Option": "Option none some",
   "effect/Queue": "offerUnsafe",
@@ -127,6 +127,7 @@ describe("calls of another shape", () => {
       `class A extends Request.TaggedClass("A")<{ readonly id: number }, string, never> {}`
     ],
     [`type A = Context.Tag.Service<Tag>`, `type A = Context.Service.Shape<typeof Tag>`],
+    [`Effect.forEach(ids, f, { batching: true })`, `Effect.forEach(ids, f, { concurrency: "unbounded" })`],
     [`lines.push(logLevel.label)`, `lines.push(logLevel.toUpperCase())`],
     [`function* f() { yield* Fiber.interrupt(a) }`, `function* f() { yield* Fiber.interrupt(a) }`],
     [

@@ -22,6 +22,7 @@ import {
 } from "effect-ghostdb"
 import { stringOf, textOf } from "../../src/model/Exchange.js"
 import { annotationsOf } from "../support/annotations.js"
+import { printed } from "../support/printed.js"
 
 const refused: NodeFailure = { node: "10.0.0.1", reason: "Refused", detail: "ECONNREFUSED" }
 const timeout: NodeFailure = { node: "[::1]:8000", reason: "AttemptTimeout", detail: "no reply in 1000 ms" }
@@ -71,8 +72,7 @@ describe("NoMoreServers", () => {
       strictEqual(error._tag, "NoMoreServers")
       strictEqual(error.name, "NoMoreServers")
       assertFalse(message.includes("\n"))
-      for (const shown of [String(error), inspect(error), Cause.pretty(Cause.fail(error))])
-        assertInclude(shown, message)
+      for (const shown of printed(error)) assertInclude(shown, message)
       assertInstanceOf(error, Error)
     })
 
@@ -164,8 +164,7 @@ describe("NodesFileError", () => {
       const error = new NodesFileError(fields)
       strictEqual(error.message, message)
       assertFalse(message.includes("\n"))
-      for (const shown of [String(error), inspect(error), Cause.pretty(Cause.fail(error))])
-        assertInclude(shown, message)
+      for (const shown of printed(error)) assertInclude(shown, message)
       const received = sent(NodesFileError, error)
       assertInstanceOf(received, NodesFileError)
       strictEqual(received.message, message)

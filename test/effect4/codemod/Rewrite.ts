@@ -146,7 +146,8 @@ class Rewriter implements Context {
 
   /** The module of Effect 4 that has taken a module's place. */
   private moduleOf(module: string): string | undefined {
-    const target = of(rules.modules, module) ?? module
+    const own = this.file.startsWith("test/") ? of(rules.testModules, module) : undefined
+    const target = own ?? of(rules.modules, module) ?? module
     return rules.unchecked.has(target) || this.surface.exportsOf(target) !== undefined ? target : undefined
   }
 
@@ -206,6 +207,8 @@ class Rewriter implements Context {
     if (ts.isIdentifier(node)) return this.identifier(node)
     if (ts.isObjectLiteralExpression(node)) return this.withoutOptions(node)
     if (ts.isPropertyAssignment(node) && ts.isIdentifier(node.name)) {
+      const assignment = of(rules.assignments, this.raw(node))
+      if (assignment !== undefined) return assignment
       const name =
         of(rules.texts, node.name.text) ?? (this.readsResults ? of(rules.resultOptions, node.name.text) : undefined)
       if (name !== undefined) return `${name}: ${this.text(node.initializer)}`

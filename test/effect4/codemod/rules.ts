@@ -1,7 +1,11 @@
 /** What has another name in Effect 4: modules, members, properties and words. Calls of another shape are in calls.ts. */
 
-/** Modules whose members are not looked at: they are those of another package. */
-export const unchecked: ReadonlySet<string> = new Set(["fast-check", "@effect/platform-node/Undici"])
+/** Modules whose members are not looked at: those of another package, and one of the tests. */
+export const unchecked: ReadonlySet<string> = new Set([
+  "fast-check",
+  "@effect/platform-node/Undici",
+  "~/../test/support/TestClock"
+])
 
 /** The barrels of Effect 3 from which files import namespaces. */
 export const barrels: ReadonlySet<string> = new Set([
@@ -43,6 +47,9 @@ export const modules: Names = {
   ...moved("@effect/platform", "effect/persistence", ["KeyValueStore"]),
   ...moved("@effect/experimental", "effect/persistence", ["Persistence", "PersistedCache"])
 }
+
+/** Modules in the place of which the tests have one of their own. */
+export const testModules: Names = { "effect/TestClock": "~/../test/support/TestClock" }
 
 /** Members that have another name, or are those of another module: `module#member`. */
 export const members: Readonly<Record<string, Names>> = {
@@ -199,8 +206,11 @@ export const properties: Names = {
 /** Members of values by the names of both: a level is a text in Effect 4. */
 export const paths: Names = { "logLevel.label": "logLevel.toUpperCase()" }
 
-/** Options that Effect 4 has not: requests of one moment are always one batch. */
-export const options: ReadonlySet<string> = new Set(["batching", "captureStackTrace"])
+/** Options that Effect 4 has not. */
+export const options: ReadonlySet<string> = new Set(["captureStackTrace"])
+
+/** Options of another name and value: the requests of one moment are a batch. */
+export const assignments: Names = { "batching: true": 'concurrency: "unbounded"' }
 
 /** Methods that are functions of a module. */
 export const methods: Names = {

@@ -5,6 +5,7 @@
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import type * as Request from "effect/Request"
@@ -44,7 +45,7 @@ export const cached = <Req extends Request.Any, E extends Schema.SchemaError, R,
   if (options.ttl !== undefined && options.ttl !== 0) Ttl.toMillis(options.ttl)
   // One resolver for all uses: its batches are of one client each.
   const resolver = RequestResolver.makeGrouped<Req, unknown>({
-    key: ({ context }) => Context.getOption(context, GhostDB),
+    key: ({ context }) => Option.map(Context.getOption(context, GhostDB), Equal.byReferenceUnsafe),
     // Whoever makes a request has what this effect needs.
     resolver: (entries) => Effect.provideContext(answer(self, options, entries), contextOf<GhostDB | R>(entries[0]))
   })
@@ -73,7 +74,9 @@ const answer = <Req extends Request.Any, E extends Schema.SchemaError, R, X exte
       // One type, which the compiler does not see while the request's is not known.
       for (const entry of byKey.get(key) ?? []) entry.completeUnsafe(outcome as never)
     }
-    const lookups = yield* store.getMany(byKey.keys())
+    const lookups = yield* Effect.catchDefect(store.getMany(byKey.keys()), (defect) =>
+      Effect.as(Outage.recordNotRead(db, defect), new Map<string, never>())
+    )
     const missing: Array<readonly [key: string, request: Req]> = []
     const unserved = new Set<string>()
     for (const [key, [first]] of byKey) {

@@ -4,6 +4,7 @@
  */
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
 import type * as Option from "effect/Option"
 import * as Request from "effect/Request"
@@ -29,7 +30,7 @@ export const make = <Self, A, E, R>(
   type Lookup = Get<A, E, Self | R>
   const lookup = Request.tagged<Lookup>("effect-ghostdb/Get")
   const resolver = RequestResolver.makeGrouped<Lookup, GhostDBService>({
-    key: ({ request }) => request.db,
+    key: ({ request }) => Equal.byReferenceUnsafe(request.db),
     resolver: (entries) =>
       Effect.map(getMany(entries.map(({ request }) => request.key)), (results) => {
         for (const entry of entries) {

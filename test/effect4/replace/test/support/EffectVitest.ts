@@ -34,17 +34,19 @@ const arbitraryOf = <T>(arbitraries: Arbitraries<T>): fc.Arbitrary<T> =>
   // Both give what T says.
   (Array.isArray(arbitraries) ? fc.tuple(...arbitraries) : fc.record(arbitraries as object)) as fc.Arbitrary<T>
 
+const timeout = (milliseconds: number | undefined) => (milliseconds === undefined ? {} : { timeout: milliseconds })
+
 /** A test whose body is an effect, for which `provide` has what it needs. */
 const makeTester = <R>(provide: (effect: Effect.Effect<unknown, unknown, R>) => Effect.Effect<unknown, unknown>) => {
   const start = (effect: () => Effect.Effect<unknown, unknown, R>, { signal }: V.TestContext) =>
     run(provide(Effect.suspend(effect)), signal)
   const test = (name: string, body: Body<[V.TestContext], R>, options?: number) =>
-    V.it(name, { timeout: options ?? 120_000 }, (context) => start(() => body(context), context).then(() => {}))
+    V.it(name, timeout(options), (context) => start(() => body(context), context).then(() => {}))
   return Object.assign(test, {
     each:
       <A>(cases: ReadonlyArray<A>) =>
       (name: string, body: Body<[A], R>, options?: number) =>
-        V.it.for(cases)(name, { timeout: options ?? 120_000 }, (value, context) =>
+        V.it.for(cases)(name, timeout(options), (value, context) =>
           start(() => body(value as A), context).then(() => {})
         ),
     prop: <T>(
