@@ -1,7 +1,6 @@
 /** The cache in front of a `RequestResolver`. */
 
 import type { NonEmptyArray } from "effect/Array"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -9,20 +8,16 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
-import * as Option from "effect/Option"
 import type { ParseError } from "effect/ParseResult"
 import * as Request from "effect/Request"
 import * as RequestResolver from "effect/RequestResolver"
-import * as Calls from "../cache/Calls.js"
-import * as Intent from "../cache/Intent.js"
-import * as Outage from "../cache/Outage.js"
 import * as PerClient from "../cache/PerClient.js"
-import * as StoreKeys from "../cache/StoreKeys.js"
 import type { Expiry } from "../cache/StoreOptions.js"
 import type { Store } from "../GhostDB.js"
 import { GhostDB } from "../GhostDB.js"
 import type { GhostDBService } from "../model/GhostDBService.js"
 import { Ttl } from "../model/Ttl.js"
+import * as ResolverBatch from "./ResolverBatch.js"
 
 /**
  * Where the successes of requests are kept.
@@ -171,65 +166,31 @@ const settle = <Req extends Request.Request<unknown, unknown>>(batch: Batch<Req>
     for (const { result } of batch.byKey.values()) Deferred.unsafeDone(result, Exit.succeed(otherwise))
   })
 
-const noLookups: ReadonlyMap<string, never> = new Map<string, never>()
-
-/** Looks the requests of a batch up, asks the resolver for those that are not there, and stores its successes. */
+/** Completes the requests of a batch, from the store or by the resolver behind it. */
 const resolve = <Req extends Request.Request<unknown, unknown>, E extends ParseError, R, X extends Expiry, G>(
   db: GhostDBService,
   self: RequestResolver.RequestResolver<Req>,
   { store, ttl }: CachedOptions<Req, E, R, X, G>,
-  batch: Batch<Req>
+  { byKey }: Batch<Req>
 ): Effect.Effect<void, never, GhostDB | R> =>
-  Effect.gen(function* () {
-    const calls = Calls.of(PerClient.of(db).shared)
-    const finish = (key: string, exit: Result<Req>) => {
-      const known = batch.byKey.get(key)
-      if (known !== undefined) Deferred.unsafeDone(known.result, Exit.succeed(exit))
-    }
-    const lookups = yield* Effect.catchAllDefect(store.getMany(batch.byKey.keys()), (defect) =>
-      Effect.as(Outage.recordNotRead(db, defect), noLookups)
-    )
-    const missing: Array<readonly [key: string, request: Req]> = []
-    const unserved = new Set<string>()
-    for (const [key, { request }] of batch.byKey) {
-      const lookup = lookups.get(key)
-      if (lookup !== undefined && Either.isRight(lookup) && Option.isSome(lookup.right)) {
-        finish(key, Exit.succeed(lookup.right.value))
-        continue
-      }
-      missing.push([key, request])
-      if (lookup !== undefined && Either.isLeft(lookup) && Outage.isOutage(lookup.left)) {
-        unserved.add(key)
-        yield* Outage.record(db, lookup.left)
-      }
-    }
-    const begun = new Map(missing.map(([key]) => [key, calls.begin(StoreKeys.keyOf(store, key))]))
-    yield* Effect.gen(function* () {
-      const results = yield* Effect.forEach(
-        missing,
-        ([key, request]) =>
-          Effect.exit(Effect.request(request, self)).pipe(Effect.map((result: Result<Req>) => [key, result] as const)),
+  ResolverBatch.resolve<Request.Request.Success<Req>, Request.Request.Error<Req>, E, R, X, G>({
+    db,
+    store,
+    ttl,
+    // Those who join later are of another batch.
+    keys: [...byKey.keys()],
+    ask: (missing) =>
+      Effect.forEach(
+        missing.flatMap((key) => byKey.get(key)?.request ?? []),
+        (request) => Effect.exit(Effect.request(request, self)),
         // Effect does not interrupt the resolver of a traversal that is batched: a single request is not.
         { batching: missing.length > 1 }
-      ).pipe(Effect.withRequestCaching(false))
-      const found = results.flatMap(([key, result]) =>
-        ttl !== 0 && Exit.isSuccess(result) && !unserved.has(key) && begun.get(key)?.detached !== true
-          ? [[key, result.value] as const]
-          : []
-      )
-      yield* Intent.run({ storing: true }, store.putMany(found, { ttl })).pipe(
-        Effect.catchAllCause((cause) =>
-          Cause.isInterruptedOnly(cause)
-            ? Effect.failCause(cause)
-            : Outage.recordNotStored(db, found[0]?.[0] ?? "", cause)
-        )
-      )
-      for (const [key, result] of results) finish(key, result)
-    }).pipe(
-      Effect.ensuring(
-        Effect.sync(() => {
-          for (const call of begun.values()) calls.end(call)
-        })
-      )
-    )
+      ).pipe(
+        Effect.withRequestCaching(false),
+        Effect.map((results) => results.map((result: Result<Req>, index) => [missing[index] ?? "", result] as const))
+      ),
+    finish: (key, exit) => {
+      const known = byKey.get(key)
+      if (known !== undefined) Deferred.unsafeDone(known.result, Exit.succeed(exit))
+    }
   })
