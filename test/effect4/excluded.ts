@@ -36,5 +36,7 @@ export const excluded: Readonly<Record<string, string>> = {
 
 /** Tests that Effect 4 gives no means for, by their names. */
 export const tests: Readonly<Record<string, string>> = {
-  "no timer while nothing is in flight": "the test clock of Effect 4 does not tell who sleeps"
+  "no timer while nothing is in flight": "the test clock of Effect 4 does not tell who sleeps",
+  "a query ends with the last who waits for it":
+    "Effect 4 does not interrupt a resolver that runs, with a cache or without one"
 }

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path"
 import process from "node:process"
 import { document, type Problem, rewrite } from "./codemod/Rewrite.js"
 import * as Surface from "./codemod/Surface.js"
-import { excluded } from "./excluded.js"
+import { excluded, tests } from "./excluded.js"
 import { dependencies, mainVersion, manifest } from "./manifest.js"
 import { replacing, root, target } from "./paths.js"
 
@@ -53,6 +53,9 @@ const translate = (file: string, surface: Surface.Surface): ReadonlyArray<Proble
   return translated.problems
 }
 
+/** A text as a part of a regular expression. */
+const escaped = (text: string) => text.replace(/[/\\^$.*+?()[\]{}|]/g, "\\$&")
+
 const build = () => {
   run(join(root, "node_modules", ".bin", "tsc"), "--project", "tsconfig.build.json")
   const bundle = spawnSync(process.execPath, [join(root, "src/cli/build.mjs"), join(target, "dist/cli")], {
@@ -96,6 +99,7 @@ write(
   "vitest.config.ts",
   readFileSync(join(root, "vitest.config.ts"), "utf8")
     .replace("resolve: { alias }", `resolve: { alias: [...alias, ${aliases.join(", ")}] }`)
+    .replace("test: {", `test: { testNamePattern: /^(?!.*(?:${Object.keys(tests).map(escaped).join("|")})).*$/,`)
     .replace(`"./test/globalSetup.ts"`, `path("./test/globalSetup.ts")`)
     // The tests' own `it` is not changed by `layer`: there is nothing to restore.
     .replace('setupFiles: ["./test/setup.ts"],', "")
