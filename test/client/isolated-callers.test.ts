@@ -7,6 +7,7 @@ import { setImmediate } from "node:timers/promises"
 import { describe, expect, it } from "@effect/vitest"
 import { Deferred, Effect, Fiber, Layer, ManagedRuntime, Option, Schedule, Schema, TestClock } from "effect"
 import { Client, type ClientOptions, FetchTransport, GhostDB, Ring, type Transport } from "effect-ghostdb"
+import * as Delays from "../../src/cluster/Delays.js"
 import { topologyNow } from "../support/clients.js"
 import * as FakeTransport from "../support/FakeTransport.js"
 
@@ -110,6 +111,20 @@ describe("callers that are isolated", () => {
         yield* TestClock.adjust(1)
         expect(sent.slice(-2).sort()).toEqual(["delete b", "get a"])
       }).pipe(Effect.provide(client({ retry: Schedule.stop }, FakeTransport.layer(post, shared))))
+    })
+  )
+
+  it.scoped("a delay before a retry is not ended by what another has found out", () =>
+    Effect.gen(function* () {
+      const connections = { post: () => refused, interrupt: () => Effect.void, release: () => Effect.void, ...shared }
+      const delays = yield* Delays.make(connections)
+      const waiting = yield* Effect.fork(delays.delay("a", 1000))
+      yield* Effect.yieldNow()
+      yield* delays.connections.interrupt("a")
+      yield* TestClock.adjust(999)
+      expect(Option.isNone(yield* Fiber.poll(waiting))).toBe(true)
+      yield* TestClock.adjust(1)
+      yield* Fiber.join(waiting)
     })
   )
 })

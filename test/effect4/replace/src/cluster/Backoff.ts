@@ -19,9 +19,13 @@ export interface Backoff<In> {
 
 /**
  * Runs a schedule from its start. `Schedule.toStepWithSleep` does the same by the wall clock, which may be set meanwhile, and
- * sleeps as long as the schedule says.
+ * sleeps as long as the schedule says. `delay` waits so many milliseconds, or less where something ends the wait.
  */
-export const make = <In>(schedule: Schedule.Schedule<unknown, In>, clock: Clock.Clock): Backoff<In> => {
+export const make = <In>(
+  schedule: Schedule.Schedule<unknown, In>,
+  clock: Clock.Clock,
+  delay: (millis: number) => Effect.Effect<void> = Effect.sleep
+): Backoff<In> => {
   let step: ((now: number, input: In) => Pull.Pull<[unknown, Duration.Duration], never, unknown>) | undefined
   const nextAt = (input: In): Effect.Effect<number | undefined> =>
     Effect.gen(function* () {
@@ -37,8 +41,8 @@ export const make = <In>(schedule: Schedule.Schedule<unknown, In>, clock: Clock.
     next: (input, deadline) =>
       Effect.flatMap(nextAt(input), (time) => {
         if (time === undefined) return Effect.succeed(false)
-        const delay = Math.min(time, deadline) - Monotonic.unsafeNow(clock)
-        return delay > 0 ? Effect.as(Effect.sleep(delay), true) : Effect.succeed(true)
+        const millis = Math.min(time, deadline) - Monotonic.unsafeNow(clock)
+        return millis > 0 ? Effect.as(delay(millis), true) : Effect.succeed(true)
       }),
     nextAt
   }
