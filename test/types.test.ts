@@ -4,7 +4,8 @@
  */
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
-import { assert, describe, it } from "@effect/vitest"
+import { setImmediate } from "node:timers/promises"
+import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { assertMatch, deepStrictEqual } from "@effect/vitest/utils"
 import ts from "typescript"
 import { messageOf, optionsOf, problemsOf, programOf, root } from "./support/compiler.js"
@@ -93,17 +94,22 @@ const modulesOf = (statements: ReadonlyArray<string>): ReadonlyMap<string, strin
 
 const statements = [...refused.map(([statement]) => statement), unknown, ...accepted]
 
-let made: ts.Program | undefined
-
 /** All that is compiled with the project's own options. */
-const program = (): ts.Program => {
-  made ??= programOf(
+let program: ts.Program
+
+beforeAll(() => {
+  program = programOf(
     typeTests.map((file) => join(testsFolder, file)),
     new Map([...modulesOf(statements), [storesFile, stores]]),
     { ...strict, noEmit: false, declaration: true, emitDeclarationOnly: true }
   )
-  return made
-}
+})
+
+// Reading and checking are two steps, so that neither keeps the process from answering for long.
+beforeAll(async () => {
+  await setImmediate()
+  program.getTypeChecker()
+})
 
 interface TypeTest {
   readonly name: string
@@ -147,14 +153,14 @@ for (const name of typeTests) {
 
     for (const test of tests) {
       it(test.name, () => {
-        const problems = problemsOf(program(), file).filter((problem) => holds(problem)(test))
+        const problems = problemsOf(program, file).filter((problem) => holds(problem)(test))
         deepStrictEqual(problems.map(show), [])
       })
     }
 
     it("compiles beside its tests", () => {
       assert.isNotEmpty(tests)
-      const problems = problemsOf(program(), file).filter((problem) => !tests.some(holds(problem)))
+      const problems = problemsOf(program, file).filter((problem) => !tests.some(holds(problem)))
       deepStrictEqual(problems.map(show), [])
     })
   })
@@ -163,10 +169,10 @@ for (const name of typeTests) {
 describe("declarations", () => {
   it("of a module that exports stores name nothing that is not public", () => {
     let written = ""
-    const { diagnostics } = program().emit(program().getSourceFile(storesFile), (_, text) => {
+    const { diagnostics } = program.emit(program.getSourceFile(storesFile), (_, text) => {
       written = text
     })
-    deepStrictEqual([...problemsOf(program(), storesFile), ...diagnostics].map(show), [])
+    deepStrictEqual([...problemsOf(program, storesFile), ...diagnostics].map(show), [])
     assert.match(written, /export declare const users: import\("effect-ghostdb"\)\.Store<User, /)
     assert.notMatch(written, /import\("(?!effect-ghostdb"|effect\/|effect")/)
   })
@@ -223,7 +229,7 @@ describe("Json, for the compiler", () => {
     )
 
   it("a value that JSON cannot hold is refused in a sentence that names the part", () => {
-    const said = verdicts(program(), statements)
+    const said = verdicts(program, statements)
     for (const [statement, expected] of refused) {
       const [first = "", ...details] = said.get(statement)?.split("\n") ?? []
       assert.include(first, `is not assignable to parameter of type 'Json | NotJson<"${expected}">'`)
@@ -234,13 +240,13 @@ describe("Json, for the compiler", () => {
 
   it("what is unknown is to be Json", () => {
     assertMatch(
-      verdicts(program(), statements).get(unknown) ?? "",
+      verdicts(program, statements).get(unknown) ?? "",
       /^Argument of type 'unknown' is not assignable to parameter of type 'Json'/
     )
   })
 
   it("optional members are accepted without exactOptionalPropertyTypes too", () => {
-    const said = verdicts(program(), statements)
+    const said = verdicts(program, statements)
     for (const statement of accepted) assert.strictEqual(said.get(statement), "", statement)
     // where the compiler cannot tell an absent member from an undefined one, it does not refuse it
     const loose = [...accepted, `GhostDB.put("k", {} as Open)`]

@@ -1,3 +1,4 @@
+import assert from "node:assert"
 import { Buffer } from "node:buffer"
 import { describe, expect, it } from "@effect/vitest"
 import { chunkedHead, invalidCases, lines, type Outcome, parse, split, withLength } from "./reply-cases.js"
@@ -12,7 +13,8 @@ describe("violations", () => {
   it.each(invalidCases.filter(({ bytes }) => bytes.length < 500))("$name, split anywhere", (violationCase) => {
     const { awaiting, bytes } = violationCase
     const outcome = parse([bytes], { awaiting })
-    for (let cut = 1; cut < bytes.length; cut++) expect(parse(split(bytes, [cut]), { awaiting })).toEqual(outcome)
+    for (let cut = 1; cut < bytes.length; cut++)
+      assert.deepStrictEqual(parse(split(bytes, [cut]), { awaiting }), outcome)
     expect(
       parse(
         Array.from(bytes, (byte) => Buffer.of(byte)),

@@ -1,6 +1,7 @@
 /** Replies, valid and not, as bytes, and what a parser is to make of them. */
+
+import assert from "node:assert"
 import { Buffer } from "node:buffer"
-import { expect } from "@effect/vitest"
 import { ReplyParser } from "../../src/http/ReplyParser.js"
 import wireRaft from "../fixtures/wire-raft.json" with { type: "json" }
 import wireV1 from "../fixtures/wire-v1.json" with { type: "json" }
@@ -35,12 +36,12 @@ export const parse = (parts: Iterable<Buffer>, setting: Setting = {}): Outcome =
   const parser = new ReplyParser(
     {
       onReply: (status, body, isLast) => {
-        if (closed || violation !== undefined) expect.unreachable("a reply after the end")
+        if (closed || violation !== undefined) assert.fail("a reply after the end")
         replies.push([status, body])
         closed = isLast
       },
       onTooLarge: (detail) => {
-        if (closed || violation !== undefined) expect.unreachable("a reply after the end")
+        if (closed || violation !== undefined) assert.fail("a reply after the end")
         tooLarge.push([replies.length, detail])
       }
     },
@@ -49,11 +50,11 @@ export const parse = (parts: Iterable<Buffer>, setting: Setting = {}): Outcome =
   parser.outstanding = setting.awaiting ?? 1
   for (const part of parts) {
     const found = parser.push(part)
-    if (found !== undefined && violation !== undefined) expect.unreachable("a second violation")
+    if (found !== undefined && violation !== undefined) assert.fail("a second violation")
     violation ??= found?.detail
   }
   if (setting.end === true && violation === undefined) parser.end()
-  expect(parser.outstanding).toBe((setting.awaiting ?? 1) - replies.length)
+  assert.strictEqual(parser.outstanding, (setting.awaiting ?? 1) - replies.length)
   return { replies, closed, violation, tooLarge }
 }
 

@@ -103,9 +103,12 @@ export const silent: Serve = () => undefined
 /** Lets the process read and write until the condition holds; the test's own time limit bounds it. */
 export const until = (condition: () => boolean): Effect.Effect<void> =>
   Effect.async<void>((resume) => {
+    let turns = 0
     const check = () => {
       if (condition()) resume(Effect.void)
-      else setImmediate(check)
+      // What takes more turns waits for a timer: it need not keep the processor busy.
+      else if (turns++ < 100) setImmediate(check)
+      else setTimeout(check, 1)
     }
     check()
   })
