@@ -51,14 +51,14 @@ const ofPromises = ({ bytes, command, inFlight }: Load, { get, put }: Commands):
 const v2 = forDialect("v2")
 
 /** The commands of a client that only posts; what it sends is encoded, and what it gets is parsed, but not checked. */
-const ofPosts = (load: Load, connect: (node: string) => Post): Contestant => {
-  const next = turn(load.nodes.map(connect))
-  return ofPromises(load, {
-    get: async (key) => JSON.parse(await next()("get", stringOf(v2.get(key).encode()))).Gobj.Value,
-    put: async (key, value) =>
-      JSON.parse(await next()("put", stringOf(v2.put(key, () => JSON.stringify(value), -1).encode()))).Message
-  })
-}
+const commandsOf = (next: () => Post): Commands => ({
+  get: async (key) => JSON.parse(await next()("get", stringOf(v2.get(key).encode()))).Gobj.Value,
+  put: async (key, value) =>
+    JSON.parse(await next()("put", stringOf(v2.put(key, () => JSON.stringify(value), -1).encode()))).Message
+})
+
+const ofPosts = (load: Load, connect: (node: string) => Post): Contestant =>
+  ofPromises(load, commandsOf(turn(load.nodes.map(connect))))
 
 /**
  * The least that a get as an Effect costs: one `Effect.async` over the plain client's callback, and nothing else. What a
@@ -294,6 +294,17 @@ export const contenders = {
     },
     { server: "redis", package: "ioredis" }
   ),
+  "plain-pipeline": contender("plain socket client, all keys at once", async (load) => {
+    const { get, put } = commandsOf(turn(load.nodes.map(plainPost)))
+    const value = valueOf(load.bytes)
+    for (const key of keys) await put(key, value)
+    return ofBatches(load, async (keys) => {
+      const results = await Promise.all(keys.map((key) => (load.command === "get" ? get(key) : put(key, value))))
+      if (new Map(results.map((result, index) => [keys[index], result])).size !== keys.length) {
+        throw new Error("keys without a result")
+      }
+    })
+  }),
   codec: contender("its codec, bare promises", (load) => ofPosts(load, overCodec)),
   "plain-effect": contender("plain socket client, in one Effect.async", bareEffect),
   plain: contender("plain socket client", (load) => ofPosts(load, plainPost)),

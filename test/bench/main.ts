@@ -218,15 +218,22 @@ const program = Effect.gen(function* () {
     }
   })
 
+  const runStalled = Effect.forEach([20_000, 100_000], (puts) =>
+    Effect.map(
+      once(Micro.StalledResult, "stalled", [String(puts)], ["--expose-gc", "--max-old-space-size=2048"]),
+      (result) => ({ puts, ...result })
+    )
+  )
+
   /** The nodes in processes of their own, and in the client's. */
   const runBurst = Effect.gen(function* () {
     const separate = yield* Effect.replicateEffect(Servers.one(compiledScript("server"), "embedded"), 3)
     const nodes = separate.map(({ node }) => node)
     const burst = (nodes: ReadonlyArray<string>) => once(Micro.BurstResult, "burst", nodes, ["--expose-gc"])
     return [
-      ["nodes in other processes", yield* burst(nodes)],
-      ["nodes in the same process", yield* burst([])]
-    ] as const
+      { nodes: "nodes in other processes", ...(yield* burst(nodes)) },
+      { nodes: "nodes in the same process", ...(yield* burst([])) }
+    ]
   }).pipe(Effect.scoped)
 
   const machine = {
@@ -259,20 +266,18 @@ const program = Effect.gen(function* () {
   if (memory !== undefined) yield* print(`\n${Report.memoryTable(memory)}`)
   const startup = wanted("startup") ? yield* runStartup : undefined
   if (startup !== undefined) yield* print(`\n${Report.startupTable(startup)}`)
-  if (wanted("burst")) yield* print(`\n${Report.burstTable(yield* runBurst)}`)
-  if (wanted("stalled")) {
-    const flags = ["--expose-gc", "--max-old-space-size=2048"]
-    const rows = yield* Effect.forEach([20_000, 100_000], (count) =>
-      Effect.map(once(Micro.StalledResult, "stalled", [String(count)], flags), (result) => [count, result] as const)
-    )
-    yield* print(`\n${Report.stalledTable(rows)}`)
-  }
+  const bursts = wanted("burst") ? yield* runBurst : undefined
+  if (bursts !== undefined) yield* print(`\n${Report.burstTable(bursts)}`)
+  const stalled = wanted("stalled") ? yield* runStalled : undefined
+  if (stalled !== undefined) yield* print(`\n${Report.stalledTable(stalled)}`)
 
   const report: Report.Report = {
     results: [...results, ...server],
     ...(ring === undefined ? {} : { ring }),
     ...(memory === undefined ? {} : { memory }),
-    ...(startup === undefined ? {} : { startup })
+    ...(startup === undefined ? {} : { startup }),
+    ...(bursts === undefined ? {} : { bursts }),
+    ...(stalled === undefined ? {} : { stalled })
   }
   const checks = Report.checks(report)
   yield* print(`\n${Report.checkTable(checks)}\n\nload average after ${(loadavg()[0] ?? 0).toFixed(2)}`)

@@ -26,6 +26,18 @@ export interface Report {
   readonly ring?: ReadonlyArray<RingRow>
   readonly memory?: MemoryResult
   readonly startup?: StartupResult
+  readonly bursts?: ReadonlyArray<Burst>
+  readonly stalled?: ReadonlyArray<Stalled>
+}
+
+/** A burst of puts, and where its nodes were. */
+export interface Burst extends BurstResult {
+  readonly nodes: string
+}
+
+/** So many puts to a node that does not read. */
+export interface Stalled extends StalledResult {
+  readonly puts: number
 }
 
 export const median = (values: ReadonlyArray<number>): number => {
@@ -113,7 +125,7 @@ export interface Check {
 }
 
 /** What the project has promised. */
-export const checks = ({ memory, results, ring }: Report): ReadonlyArray<Check> => {
+export const checks = ({ bursts = [], memory, results, ring }: Report): ReadonlyArray<Check> => {
   const find = (name: string) => results.find((result) => result.name === name)
   const atLeast = (what: string, target: number, measured: number | undefined): Check => ({
     what,
@@ -179,6 +191,7 @@ export const checks = ({ memory, results, ring }: Report): ReadonlyArray<Check> 
       difference(find("store-get-many"), "store-get-many", "get-many", "cpuMicros")
     ),
     atMost("getMany of 100,000 keys: MB above the values", 100, megabytes(memory?.manyKeysBytes)),
+    ...bursts.map(({ nodes, ratio }) => atMost(`20,000 puts at once, ${nodes}: time, of 64 at a time`, 1.5, ratio)),
     atMost("lookup in a ring of 1,000 nodes, 40 replicas, ns", 1000, largest?.lookupNanos),
     atLeast("embedded node: throughput, of node:http", 1, ratio(find("server"), "embedded", "http", "opsPerSecond"))
   ]
@@ -228,11 +241,11 @@ export const startupTable = (startup: StartupResult): string =>
     ["GhostDBLive, later ones, built and closed", shown(startup.layerMillis, 2)]
   ])
 
-export const burstTable = (bursts: ReadonlyArray<readonly [where: string, result: BurstResult]>): string =>
+export const burstTable = (bursts: ReadonlyArray<Burst>): string =>
   table([
     ["20,000 puts of 1 KiB at once", "failures", "dead nodes", "time ÷ 64 at a time", "Effect alone"],
-    ...bursts.map(([where, { bareRatio, dead, failures, ratio }]) => [
-      where,
+    ...bursts.map(({ bareRatio, dead, failures, nodes, ratio }) => [
+      nodes,
       grouped(failures),
       grouped(dead),
       shown(ratio, 2),
@@ -240,7 +253,7 @@ export const burstTable = (bursts: ReadonlyArray<readonly [where: string, result
     ])
   ])
 
-export const stalledTable = (rows: ReadonlyArray<readonly [count: number, result: StalledResult]>): string =>
+export const stalledTable = (rows: ReadonlyArray<Stalled>): string =>
   table([
     [
       "puts of 10 KiB to a node that does not read, in a heap of 2 GB",
@@ -248,8 +261,8 @@ export const stalledTable = (rows: ReadonlyArray<readonly [count: number, result
       "until all have ended, s",
       "at its peak, above the values, MB"
     ],
-    ...rows.map(([count, { answered, bytesAboveValues, seconds }]) => [
-      grouped(count),
+    ...rows.map(({ answered, bytesAboveValues, puts, seconds }) => [
+      grouped(puts),
       grouped(answered),
       shown(seconds, 1),
       shown(megabytes(bytesAboveValues), 0)

@@ -89,14 +89,14 @@ export const scenarios: ReadonlyArray<Scenario> = [
     ...get40,
     name: "canned",
     title: `get, 40 B, 64 in flight, ${replying.canned}`,
-    contenders: ["full", "full-dispatch", "codec", "plain", "undici", "undici-dispatch", "ioredis"],
+    contenders: ["full", "full-dispatch", "codec", "plain", "plain-effect", "undici", "undici-dispatch", "ioredis"],
     on: "canned"
   },
   {
     ...get40,
     name: "canned-256",
     title: `get, 40 B, 256 in flight, ${replying.canned}`,
-    contenders: ["full", "plain", "ioredis"],
+    contenders: ["full", "plain", "plain-effect", "ioredis"],
     inFlight: 256,
     on: "canned"
   },
@@ -120,7 +120,12 @@ export const scenarios: ReadonlyArray<Scenario> = [
         ...get40,
         name: `${command === "get" ? "many" : "put-many"}${{ canned: "", nginx: "-on-nginx", v2: "-on-v2" }[on]}`,
         title: `${command}Many of 1,000 keys, 40 B, ${replying[on]}; ops are keys`,
-        contenders: ["ioredis-pipeline", "get-many", ...(command === "get" ? (["for-each"] as const) : [])],
+        contenders: [
+          "ioredis-pipeline",
+          "get-many",
+          "plain-pipeline",
+          ...(command === "get" ? (["for-each"] as const) : [])
+        ],
         command,
         inFlight: 1,
         batch: 1000,
@@ -148,7 +153,8 @@ export const scenarios: ReadonlyArray<Scenario> = [
     inFlight: 1,
     batch: 1000,
     nodes: 5,
-    on: "canned"
+    on: "canned",
+    generations: 5
   },
   {
     ...get40,
