@@ -1,6 +1,6 @@
 /** The delay before a retry: it is not waited for on a node that is known to be dead or has left. */
 import { assert, describe, it } from "@effect/vitest"
-import { Effect, Fiber, Layer, Option, Queue, Schedule, Stream, TestClock } from "effect"
+import { Effect, Exit, Fiber, Layer, Option, Queue, Schedule, Scope, Stream, TestClock } from "effect"
 import { Client, type FailureReason, GhostDB, Ring } from "effect-ghostdb"
 import { topologyNow } from "../support/clients.js"
 import * as FakeTransport from "../support/FakeTransport.js"
@@ -103,6 +103,18 @@ describe("a command that waits for its next attempt", () => {
       yield* TestClock.adjust("1 millis")
       assert.strictEqual((yield* Fiber.join(waiting))._tag, "Left")
       assert.strictEqual(sent.filter((request) => request === "a get").length, 4)
+    })
+  )
+
+  it.effect("ends when the client's scope closes, and so does a command that is issued later", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const { context } = yield* Scope.extend(scene("Reset", { retry: Schedule.spaced("1 second") }), scope)
+      const waiting = yield* Effect.fork(Effect.provide(Effect.flip(GhostDB.get(waits)), context))
+      yield* TestClock.adjust("500 millis")
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* Fiber.join(waiting))._tag, "NoMoreServers")
+      assert.strictEqual((yield* Effect.provide(Effect.flip(GhostDB.get(waits)), context))._tag, "NoMoreServers")
     })
   )
 })
