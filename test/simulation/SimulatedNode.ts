@@ -24,7 +24,7 @@ export interface Execution {
   readonly message: string | undefined
 }
 
-/** A request that a node has received while it was frozen. */
+/** A request that a node has received while it was frozen, or answered with garbage. */
 export interface Swallowed {
   readonly time: number
   readonly node: string
@@ -153,6 +153,7 @@ export class SimulatedNode {
   /** The most requests of a connection that were in the node at a time, by process. */
   readonly mostPipelined = new Map<string, number>()
   readonly swallowed: Array<Swallowed> = []
+  readonly garbled: Array<Swallowed> = []
   /** When it has lost what it held. */
   readonly lostMemoryAt: Array<number> = []
   private readonly connections = new Set<ServerConnection>()
@@ -267,6 +268,8 @@ export class SimulatedNode {
     const { body, command } = request
     const bad = this.behaviour.garbage
     if (bad !== undefined && (bad.only === undefined || bad.only === command)) {
+      const process = connection.socket.process.name
+      this.garbled.push({ time: this.time.now, node: this.address, process, command, key: read(body).Key })
       this.send(connection, garbage(bad.form))
       return
     }

@@ -98,6 +98,8 @@ export interface History {
   readonly idle: ReadonlyMap<string, Remains>
   readonly losses: ReadonlyArray<Loss>
   readonly swallowed: ReadonlyArray<Swallowed>
+  /** The requests that were answered with garbage. */
+  readonly garbled: ReadonlyArray<Swallowed>
   /** The most bytes that were written to a connection and not yet sent. */
   readonly mostBuffered: number
   /** Who led the raft group, from a time on; undefined is nobody. */
@@ -793,6 +795,7 @@ export const run = (scenario: Scenario, options: { readonly trace?: boolean } = 
     idle: world.idle,
     losses: world.network.losses,
     swallowed: [...world.nodes.values()].flatMap(({ swallowed }) => swallowed),
+    garbled: [...world.nodes.values()].flatMap(({ garbled }) => garbled),
     mostBuffered: world.network.mostBuffered,
     leaders: world.leaders,
     connects: world.network.connects,

@@ -86,9 +86,9 @@ export const aSuccessClearsTheFailuresBeforeIt: Invariant = (history) =>
         .filter(({ node }) => hasSparedPings(history, client, node))
         .flatMap(({ failure, node }) => {
           const since = lastSuccess(history, client, node, time)
-          if (since === undefined || mayFailUnseen(history, client, since, time)) return []
+          if (since === undefined) return []
           // The one that killed it went on elsewhere, and may have succeeded there.
-          const failed = 1 + failuresOn(history, client, since, time)
+          const failed = 1 + failuresOn(history, client, since, time) + unseenOn(history, client, node, since, time)
           return failed >= failureThreshold
             ? []
             : [
@@ -122,11 +122,25 @@ const lastSuccess = (history: History, client: string, node: string, before: num
     return isDone ? ended : latest
   }, undefined)
 
+/** The attempts of a command take less. */
+const attemptsTake = 1000
+
 /**
- * Whether commands of the client may have failed that are no operations: those of a lookup, which ends well all the same, and
- * the stamps of `clear` and `expireTags`, which are put again later.
+ * How many commands at most may have failed on the node that are no operations: those of a lookup, which ends well all the
+ * same, and the stamps of `clear` and `expireTags`, which are put again later.
  */
-const mayFailUnseen = ({ entries }: History, client: string, since: number, until: number): boolean =>
+const unseenOn = (history: History, client: string, node: string, since: number, until: number): number => {
+  const isThen = (event: { readonly time: number; readonly process: string; readonly node: string }) =>
+    event.process === client && event.node === node && event.time >= since - attemptsTake && event.time <= until
+  if (history.losses.some(isThen) && runsUnseen(history, client, since, until)) return Number.POSITIVE_INFINITY
+  return history.garbled.filter((request) => isThen(request) && !isOfAnOperation(request.key)).length
+}
+
+/** Keys of commands that are operations by themselves. */
+const isOfAnOperation = (key: string | undefined): boolean => key !== undefined && /^(key|fresh|healed)-/.test(key)
+
+/** Whether such commands may have been under way. */
+const runsUnseen = ({ entries }: History, client: string, since: number, until: number): boolean =>
   entries.some(({ began, ended, operation: { client: name, command } }) => {
     if (name !== client || began > until) return false
     if (command._tag === "clear" || command._tag === "expireTags") return true

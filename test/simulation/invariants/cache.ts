@@ -143,7 +143,10 @@ const endedBy = (history: History, command: "expireTags" | "clear", key: string)
     const value = found(entry)
     const run = history.runs.find((other) => other.value === value && other.key === key)
     if (run === undefined || nears.includes(entry.operation.client)) return []
+    // Who joins what his own process still computes does not know what another has ended meanwhile.
+    const isJoined = run.client === entry.operation.client && (run.ended ?? Number.POSITIVE_INFINITY) >= entry.began
     return stamps
+      .filter((stamp) => !isJoined || stamp.operation.client === entry.operation.client)
       .filter((stamp) => run.began + 2 < stamp.began && (stamp.ended ?? Number.POSITIVE_INFINITY) < entry.began)
       .map((stamp) => `${line(entry)}, computed at ${run.began.toFixed(1)}, before ${line(stamp)}`)
   })
