@@ -157,3 +157,22 @@ describe.concurrent("over HTTP, a leader that is frozen", () => {
     })
   )
 })
+
+describe.concurrent("over HTTP, a leader that is not among the client's nodes", () => {
+  it.scoped("is not asked: reads are those of its followers, what wants a leader fails at its deadline", () =>
+    Effect.gen(function* () {
+      const { nodes, others } = yield* group({})
+      const all = yield* clientOf(nodes, patient)
+      yield* all.put("key", "value")
+      const followers = others.map(({ address }) => address)
+      const preferred = yield* clientOf(followers, { ...patient, deadline: "2 seconds" })
+      const strict = yield* clientOf(followers, { ...patient, deadline: "2 seconds", readFrom: "leader" })
+      assert.deepStrictEqual(yield* inTime(preferred.get("key")), Option.some("value"))
+      assert.deepStrictEqual(yield* preferred.leader, Option.none())
+      for (const command of [Effect.asVoid(preferred.put("key", 2)), Effect.asVoid(strict.get("key"))]) {
+        const error = yield* inTime(Effect.flip(command))
+        assert.match(error.message, /NotLeader/)
+      }
+    })
+  )
+})
