@@ -178,6 +178,7 @@ export const values: Readonly<Record<string, string>> = {
   "effect/Cause#pretty": "effect/Cause#pretty",
   "effect/Effect#disconnect": "~/model/Lacking#disconnect",
   "effect/Exit#fromEither": "~/model/Lacking#exitOf",
+  "effect/Fiber#interruptFork": "~/model/Lacking#interruptFork",
   "effect/Schema#Schema": "effect/Schema#Schema"
 }
 

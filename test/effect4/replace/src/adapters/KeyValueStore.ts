@@ -26,9 +26,8 @@ export interface KeyValueStoreOptions {
 /**
  * A store under a prefix of the cluster, in the format of the edition for Effect 3. It is a cache: nodes drop values when they
  * are full or restart.
- * - Strings and bytes come back as they were set; `get` of bytes is their base64, `getUint8Array` of a string its
- *   UTF-8.
- * - `clear` ends all values of this prefix, for all processes, and nothing else: see the format below.
+ * - `get` of bytes is their base64, `getUint8Array` of a string its UTF-8.
+ * - `clear` ends all values of this prefix, for all processes.
  * - `size`, `isEmpty`, `keys`, and `clearPrefix` of a prefix that is not empty, fail: GhostDB does not list keys.
  * - `modify` is a `get` and a `set`, and not atomic.
  * - What fails is a `KeyValueStoreError` with its `method`, `key` and `cause`: a `NoMoreServers`, a `KeyError`, or none
@@ -72,11 +71,7 @@ export const make = ({
             Cause.isIllegalArgumentError(defect) ? Effect.fail(failedWith("set", key)(defect)) : Effect.die(defect)
           ),
           Effect.flatMap((result) =>
-            result !== "NOT_STORED"
-              ? Effect.void
-              : Effect.fail(
-                  failure("set", "the cluster did not store the value, which may be larger than maxRequestBytes", key)
-                )
+            result !== "NOT_STORED" ? Effect.void : Effect.fail(failure("set", notStored, key))
           )
         ),
       remove: (key) => Effect.mapError(namespace.remove(key), failedWith("remove", key)),
@@ -95,13 +90,11 @@ export const layer = (options: KeyValueStoreOptions): Layer.Layer<KeyValueStore.
 const Stored = Schema.Union([Schema.String, Schema.Struct({ base64: Schema.String })])
 const decode = Schema.decodeUnknownOption(Stored)
 const encoder = new TextEncoder()
+const notStored = "the cluster did not store the value, which may be larger than maxRequestBytes"
 
-const failure = (method: string, message: string, key?: string, cause?: Error) =>
-  new KeyValueStore.KeyValueStoreError({
-    method,
-    message,
-    ...(key === undefined ? {} : { key }),
-    ...(cause === undefined ? {} : { cause })
-  })
+const failure = (method: string, message: string, key?: string, cause?: Error) => {
+  const where = key === undefined ? {} : { key }
+  return new KeyValueStore.KeyValueStoreError({ method, message, ...where, ...(cause === undefined ? {} : { cause }) })
+}
 
 const failedWith = (method: string, key?: string) => (cause: Error) => failure(method, cause.message, key, cause)

@@ -22,10 +22,8 @@ export interface PersistenceOptions {
 }
 
 /**
- * A persistence whose stores stand in the cluster, shared by all processes that use their `storeId`. It is a cache:
- * nodes drop values when they are full or restart. The format is that of the edition for Effect 3.
- * - TTLs are exact, by the `Clock`.
- * - `clear` ends all values of one store, for all processes, and nothing else.
+ * A persistence whose stores stand in the cluster, shared by all processes that use their `storeId`, in the format of the
+ * edition for Effect 3. TTLs are exact, by the `Clock`; `clear` ends all values of one store, for all processes.
  * - What the cluster does not store or cannot serve is a `PersistenceError`. With a client that fails open, an outage is
  *   a miss instead, and what was to be set is not. A `getMany` or `setMany` fails as a whole; what a failed `setMany` has
  *   stored until then stays.
@@ -59,9 +57,7 @@ export const make = ({
     })
   )
 
-/**
- * {@link make} as a layer.
- */
+/** {@link make} as a layer. */
 export const layer = (options?: PersistenceOptions): Layer.Layer<Persistence.BackingPersistence, never, GhostDB> =>
   Layer.effect(Persistence.BackingPersistence, make(options))
 
