@@ -204,7 +204,8 @@ describe.concurrent("under failures", () => {
           )
         )
         for (const [key, result] of yield* GhostDB.getMany(keys)) {
-          if (isBad(key)) expect(Either.flip(result)).toMatchObject({ right: { failures: [{ reason: "BadReply" }] } })
+          if (isBad(key))
+            expect(Option.getOrThrow(Either.getLeft(result))).toMatchObject({ failures: [{ reason: "BadReply" }] })
           else expect(result).toEqual(Either.right(Option.some(`value of ${key}`)))
         }
         expect((yield* topologyNow).live.length).toBe(1)

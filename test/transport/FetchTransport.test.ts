@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Cause, Clock, Effect, Exit, Fiber, Layer, TestClock } from "effect"
 import { Client, type Fault, FetchTransport, GhostDB, GhostDBConfig, NodeServer, Transport } from "effect-ghostdb"
+import * as Clocks from "../support/Clocks.js"
 import { echo, http, listen, silent, until } from "../support/RawServer.js"
 
 const attemptTimeout = 1000
@@ -208,11 +209,11 @@ describe("FetchTransport", () => {
       let now = 0
       const clock = yield* Effect.clock
       // A request that a Worker has cancelled: neither its fetch nor its timer ends it.
-      const stopped = {
-        ...clock,
-        sleep: () => Effect.never,
-        unsafeCurrentTimeNanos: () => BigInt(now) * 1_000_000n
-      }
+      const stopped = Clocks.make({
+        wall: () => clock.unsafeCurrentTimeMillis(),
+        monotonic: () => BigInt(now) * 1_000_000n,
+        sleep: () => Effect.never
+      })
       const fetch: typeof globalThis.fetch = async (_, init) =>
         init?.body === "lost" ? new Promise(() => {}) : new Response("served")
       const { post } = yield* Effect.withClock(
