@@ -269,7 +269,6 @@ export const calls: Readonly<Record<string, Rule>> = {
     const both = `{ decode: ${G}.transform(${cx.text(decode)}), encode: ${G}.transform(${cx.text(encode)}) }`
     return `${cx.text(from)}.pipe(${member("effect/Schema#decodeTo", cx)}(${cx.text(to)}, ${both}))`
   },
-  "effect/TestClock#adjust": call("~/../test/support/TestTime#adjust"),
   "effect/TestClock#sleeps": (_, cx) =>
     `${member("effect/Effect#sync", cx)}(() => ${member("effect/Chunk#empty", cx)}())`,
   "effect/Stream#catchAllCause": call("~/model/Lacking#catchFailure"),
