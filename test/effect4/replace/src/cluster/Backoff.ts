@@ -8,19 +8,13 @@ import * as Monotonic from "./Monotonic.js"
 
 /** The delays of a schedule, one after the other. */
 export interface Backoff<In> {
-  /**
-   * Waits for the schedule's next delay, but not beyond the deadline (milliseconds of the monotonic clock), and not by an
-   * interruption. False, at once, where the schedule has ended.
-   */
+  /** Waits for the next delay, at most to the deadline, and not by an interruption. False where the schedule has ended. */
   readonly next: (input: In, deadline: number) => Effect.Effect<boolean>
   /** When the next delay ends, by the same clock, for who does not wait; undefined where the schedule has ended. */
   readonly nextAt: (input: In) => Effect.Effect<number | undefined>
 }
 
-/**
- * Runs a schedule from its start. `Schedule.toStepWithSleep` does the same by the wall clock, which may be set meanwhile, and
- * sleeps as long as the schedule says. `delay` waits so many milliseconds, or less where something ends the wait.
- */
+/** Runs a schedule from its start, by the monotonic clock: `Schedule.toStepWithSleep` goes by the wall clock. */
 export const make = <In>(
   schedule: Schedule.Schedule<unknown, In>,
   clock: Clock.Clock,
