@@ -57,14 +57,15 @@ const start = Effect.fnUntraced(function* (options: ClientOptions, settings: Gho
   const transport = yield* Transport
   const attemptTimeout = Math.min(settings.attemptTimeout, settings.deadline)
   const runtime = yield* Effect.runtime()
-  const disconnected: { node: (node: string) => Effect.Effect<void> } = { node: () => Effect.void }
+  const told: { cluster?: Cluster.Cluster } = {}
   const connections = yield* PostMany.complete(
-    yield* transport.connect({ ...settings, attemptTimeout }, (node) =>
-      Runtime.runSync(runtime)(disconnected.node(node))
-    )
+    yield* transport.connect({ ...settings, attemptTimeout }, (node, isIdle = false) => {
+      const { cluster } = told
+      if (cluster !== undefined) Runtime.runSync(runtime)(isIdle ? cluster.unwatched(node) : cluster.disconnected(node))
+    })
   )
   const cluster = yield* Cluster.make(nodes, validChanges(options.changes ?? Stream.empty), connections, settings)
-  disconnected.node = cluster.disconnected
+  told.cluster = cluster
   const clock = yield* Effect.clock
   const { metrics, spans } = settings
   const registry = yield* Registry.current

@@ -30,6 +30,8 @@ export interface Cluster
     Pick<Delays.Delays, "delay"> {
   /** A connection to the node was lost, refused or reset, or it did not answer: it does not lead until it is asked. */
   readonly disconnected: (node: string) => Effect.Effect<void>
+  /** The connection to the node was closed since it was idle: whether it is restarted later is not seen, so that it is asked. */
+  readonly unwatched: (node: string) => Effect.Effect<void>
   /** The topology as it is, then its changes: the latest alone for a consumer that is slow. */
   readonly topology: Stream.Stream<Topology>
 }
@@ -61,6 +63,7 @@ export const make = Effect.fnUntraced(function* (
     delay,
     ...(yield* StandIns.make(ref, connections, settings)),
     disconnected: (node) => ref.transition((self) => ClusterState.disconnected(self, node)),
+    unwatched: (node) => ref.transition((self) => ClusterState.leaderLost(self, node)),
     topology: ref.states.pipe(
       Stream.map(({ view }) => view),
       Stream.changesWith((before, after) => before === after),

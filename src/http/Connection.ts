@@ -25,7 +25,7 @@ export interface Endpoint {
    * A connection could not be made, was reset, was closed by the node without a word, or by this side since it was idle. Its
    * requests fail after that.
    */
-  readonly onDisconnect: () => void
+  readonly onDisconnect: (isIdle: boolean) => void
 }
 
 /** What a connection tells its pool. */
@@ -237,7 +237,7 @@ export class Connection {
     const idleAt = this.progressAt + idleTimeout
     if (now < idleAt) return idleAt
     // From now on nothing tells whether the node is restarted.
-    this.endpoint.onDisconnect()
+    this.endpoint.onDisconnect(true)
     this.fail(idle)
     return Number.POSITIVE_INFINITY
   }
@@ -308,13 +308,13 @@ export class Connection {
   private onError(error: Error): void {
     const { detail, reason } = failureOfSystemError(error, "Unreachable")
     this.noteLimit(false)
-    if (!this.closed) this.endpoint.onDisconnect()
+    if (!this.closed) this.endpoint.onDisconnect(false)
     this.fail({ reason: this.ready ? "Reset" : reason, detail })
   }
 
   private onClosedByNode(): void {
     this.noteLimit(false)
-    if (!this.closed) this.endpoint.onDisconnect()
+    if (!this.closed) this.endpoint.onDisconnect(false)
     this.fail(this.ready ? closedByNode : { ...closedByNode, reason: "Unreachable" })
   }
 

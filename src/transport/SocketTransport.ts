@@ -31,7 +31,7 @@ import { type Connections, type Exchange, Transport, type TransportSettings } fr
  */
 export const connect = Effect.fnUntraced(function* (
   settings: TransportSettings,
-  onDisconnect: (node: string) => void = () => {}
+  onDisconnect: (node: string, isIdle?: boolean) => void = () => {}
 ) {
   const clock = yield* Effect.clock
   const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
@@ -58,7 +58,7 @@ export const connect = Effect.fnUntraced(function* (
         secureContext,
         now,
         onConnect,
-        onDisconnect: () => onDisconnect(node)
+        onDisconnect: (isIdle) => onDisconnect(node, isIdle)
       })
       pools.set(node, pool)
     }

@@ -143,12 +143,13 @@ export class Transport extends Context.Tag("effect-ghostdb/Transport")<
   {
     /**
      * The connections close with the scope. `onDisconnect` is called when a connection to a node is lost, refused or reset,
-     * before its requests fail, and when it is closed since it was idle: the node may be restarted. A transport that cannot
-     * see that never calls it.
+     * before its requests fail: the node may have been restarted. It is called with `isIdle` when the last one was closed
+     * here since it was idle: whether the node is restarted later is not seen. A transport that cannot see that never
+     * calls it.
      */
     readonly connect: (
       settings: TransportSettings,
-      onDisconnect?: (node: string) => void
+      onDisconnect?: (node: string, isIdle?: boolean) => void
     ) => Effect.Effect<Connections, never, Scope.Scope>
   }
 >() {}
