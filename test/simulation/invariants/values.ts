@@ -161,9 +161,15 @@ export const aReadIsOldByALeaseAtMost: Invariant = (history) => {
       .filter((write) => isAcknowledged(write) && (write.ended ?? Number.POSITIVE_INFINITY) < read.began - age)
       .reduce<Entry | undefined>((latest, write) => ((latest?.began ?? -1) < write.began ? write : latest), undefined)
     if (last === undefined || flushes.some((time) => time >= last.began && time <= ended)) return []
+    if (isLostByAll(history, last.began, ended)) return []
     return isExplained(history, writes, last, value) ? [] : [`${line(read)}, after ${line(last)}`]
   })
 }
+
+/** A group of one member has lost what that one held. */
+const isLostByAll = ({ nodes }: History, from: number, until: number): boolean =>
+  nodes.size === 1 &&
+  [...nodes.values()].some(({ lostMemoryAt }) => lostMemoryAt.some((time) => time >= from && time <= until))
 
 /** How long a client may take to delete what a stand-in was given once the owner is back. */
 const cleanUpTakes = (history: History, client: string): number => 3 * planOf(history, client).attemptTimeout + 500
