@@ -318,8 +318,9 @@ describe("the end of the scope", () => {
       const { behaviour } = yield* holding
       yield* Effect.forEach(nodes, ({ behave }) => behave(behaviour, "badly"))
       const before = nodes.map((node) => asked(node, "ping"))
+      // One of them is enough: the revival that was under way when they changed may have its answer from the other.
       yield* HostileServer.eventually("revival has asked", () =>
-        nodes.every((node, at) => asked(node, "ping") > (before[at] ?? 0))
+        nodes.some((node, at) => asked(node, "ping") > (before[at] ?? 0))
       )
       yield* atOnce("the close", close)
       yield* HostileServer.eventually("the nodes see every connection closed", () =>
