@@ -11,6 +11,7 @@ import type { Fault } from "../model/GhostDBError.js"
 import type { Caller } from "./Caller.js"
 
 export { type Body, type JsonText, type Reply, textOf, withheld } from "../model/Exchange.js"
+export type { Caller } from "./Caller.js"
 
 /**
  * The settings that a transport follows.
