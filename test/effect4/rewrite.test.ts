@@ -11,6 +11,7 @@ const exports: Readonly<Record<string, string>> = {
     "Effect Success andThen callback catch fail flatMap forEach fork forkChild gen map result succeed timeoutOrElse withSpan",
   "effect/Fiber": "await interrupt",
   "effect/Option": "Option none some",
+  "effect/Random": "nextIntBetween",
   "effect/Queue": "offerUnsafe",
   "effect/Request": "TaggedClass",
   "effect/Result": "Result Success Failure fail succeed isFailure match",
@@ -66,6 +67,16 @@ export const of = (clock: Clock.Clock) => [clock.unsafeCurrentTimeNanos(), clock
     ).toBe(`import * as Clock from "effect/Clock"
 export const now = Clock.monotonicTimeNanos
 export const of = (clock: Clock.Clock) => [clock.monotonicTimeNanosUnsafe(), clock.currentTimeMillisUnsafe()]
+`)
+  })
+
+  it("the upper bound of a random number is excluded, as in Effect 3", () => {
+    expect(
+      rewritten(`import * as Random from "effect/Random"
+export const index = Random.nextIntBetween(0, 5)
+`)
+    ).toBe(`import * as Random from "effect/Random"
+export const index = Random.nextIntBetween(0, 5, { halfOpen: true })
 `)
   })
 

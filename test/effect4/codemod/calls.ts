@@ -154,6 +154,8 @@ export const calls: Readonly<Record<string, Rule>> = {
     const before = args.slice(0, -1).map(cx.text)
     return `${member("effect/Effect#provideService", cx)}(${[...before, reference, `"${level.name.text}"`].join(", ")})`
   },
+  // The upper bound is one of the numbers in Effect 4, unless it is told.
+  "effect/Random#nextIntBetween": call("effect/Random#nextIntBetween", (args) => [...args, "{ halfOpen: true }"]),
   "effect/Request#complete": call("~/../test/support/Requests#complete"),
   "effect/Request#fail": call("~/../test/support/Requests#fail"),
   "effect/Request#TaggedClass()": (node, cx) => {
