@@ -30,6 +30,16 @@ export interface Loss {
   readonly node: string
 }
 
+/** The end of a process's connection that was still being made, or on which commands were unanswered. */
+export interface Closing {
+  readonly time: number
+  readonly process: string
+  readonly node: string
+  readonly connecting: boolean
+  /** The commands, by their names. */
+  readonly unanswered: ReadonlyArray<string>
+}
+
 /** The links between all parties. */
 export class Network {
   private readonly links = new Map<string, Link>()
@@ -37,6 +47,7 @@ export class Network {
   /** Every connection that was ever asked for. */
   connects = 0
   readonly losses: Array<Loss> = []
+  readonly closings: Array<Closing> = []
   /** The most bytes that were written and not yet sent, of any connection. */
   mostBuffered = 0
 
@@ -113,6 +124,8 @@ class Channel {
 const windowBytes = 256 * 1024
 const highWaterMark = 16 * 1024
 
+const requestLine = /POST \/(\w+) HTTP/g
+
 const systemError = (code: string): Error => Object.assign(new Error(code), { code })
 
 /** The process's end of a connection. */
@@ -130,6 +143,7 @@ export class Socket extends EventEmitter {
   private paused = false
   private arrived: Array<Buffer> = []
   private ended = false
+  private readonly unanswered: Array<string> = []
 
   constructor(
     private readonly network: Network,
@@ -209,6 +223,7 @@ export class Socket extends EventEmitter {
     if (this.destroyed) return false
     const bytes = typeof data === "string" ? Buffer.from(data, "utf8") : Buffer.from(data)
     this.bytesWritten += bytes.length
+    for (const [, command = ""] of bytes.toString("latin1").matchAll(requestLine)) this.unanswered.push(command)
     this.buffered.push(bytes)
     this.writableLength += bytes.length
     this.flush()
@@ -249,11 +264,12 @@ export class Socket extends EventEmitter {
     })
   }
 
-  /** Bytes of the node, on their way to the process. */
-  reply(bytes: Buffer): void {
+  /** Bytes of the node, on their way to the process: the last of a reply, or not. */
+  reply(bytes: Buffer, isLast: boolean): void {
     this.toProcess?.send(() =>
       this.inProcess(() => {
         this.arrived.push(bytes)
+        if (isLast) this.unanswered.shift()
         this.read()
       })
     )
@@ -326,6 +342,11 @@ export class Socket extends EventEmitter {
   }
 
   private close(): void {
+    const { connecting, network, node, unanswered } = this
+    if (node !== undefined && (connecting || unanswered.length > 0)) {
+      const { time } = network
+      network.closings.push({ time: time.now, process: this.process.name, node: node.address, connecting, unanswered })
+    }
     this.destroyed = true
     this.network.sockets.delete(this)
     this.buffered = []

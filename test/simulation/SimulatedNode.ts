@@ -317,9 +317,8 @@ export class SimulatedNode {
     const bytes = Buffer.from(reply, "utf8")
     // A reply may come in two pieces.
     const split = this.random.chance(0.05) ? this.random.int(0, bytes.length) : bytes.length
-    for (const piece of [bytes.subarray(0, split), bytes.subarray(split)]) {
-      if (piece.length > 0) connection.socket.reply(piece)
-    }
+    const pieces = [bytes.subarray(0, split), bytes.subarray(split)].filter(({ length }) => length > 0)
+    for (const [i, piece] of pieces.entries()) connection.socket.reply(piece, i === pieces.length - 1)
   }
 }
 

@@ -29,7 +29,7 @@ import {
 import * as Watched from "../../src/discovery/Watched.js"
 import * as Clocks from "../support/Clocks.js"
 import * as Tracers from "../support/Tracers.js"
-import { type Loss, Network } from "./Network.js"
+import { type Closing, type Loss, Network } from "./Network.js"
 import { epoch, Process } from "./Process.js"
 import * as Random from "./Random.js"
 import type { ClientPlan, Command, Fault, Operation, Scenario } from "./Scenario.js"
@@ -97,6 +97,7 @@ export interface History {
   /** What a client had before it was closed, when nothing had happened for seconds. */
   readonly idle: ReadonlyMap<string, Remains>
   readonly losses: ReadonlyArray<Loss>
+  readonly closings: ReadonlyArray<Closing>
   readonly swallowed: ReadonlyArray<Swallowed>
   /** The requests that were answered with garbage. */
   readonly garbled: ReadonlyArray<Swallowed>
@@ -794,6 +795,7 @@ export const run = (scenario: Scenario, options: { readonly trace?: boolean } = 
     remains: world.remains,
     idle: world.idle,
     losses: world.network.losses,
+    closings: world.network.closings,
     swallowed: [...world.nodes.values()].flatMap(({ swallowed }) => swallowed),
     garbled: [...world.nodes.values()].flatMap(({ garbled }) => garbled),
     mostBuffered: world.network.mostBuffered,

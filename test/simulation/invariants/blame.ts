@@ -87,8 +87,7 @@ export const aSuccessClearsTheFailuresBeforeIt: Invariant = (history) =>
         .flatMap(({ failure, node }) => {
           const since = lastSuccess(history, client, node, time)
           if (since === undefined) return []
-          // The one that killed it went on elsewhere, and may have succeeded there.
-          const failed = 1 + failuresOn(history, client, since, time) + unseenOn(history, client, node, since, time)
+          const failed = failuresOn(history, client, node, since, time)
           return failed >= failureThreshold
             ? []
             : [
@@ -122,43 +121,24 @@ const lastSuccess = (history: History, client: string, node: string, before: num
     return isDone ? ended : latest
   }, undefined)
 
-/** The attempts of a command take less. */
-const attemptsTake = 1000
+/** A failure is counted after a ping of its node, so that it may lie before a success by this much, in milliseconds. */
+const pingTakes = 10
 
 /**
- * How many commands at most may have failed on the node that are no operations: those of a lookup, which ends well all the
- * same, and the stamps of `clear` and `expireTags`, which are put again later.
+ * How many commands at most have failed on the node, operations or those of a lookup, a `clear` or an `expireTags`: those that
+ * were answered with garbage or were unanswered when a connection ended. A ping that fails kills a node alone.
  */
-const unseenOn = (history: History, client: string, node: string, since: number, until: number): number => {
+const failuresOn = (history: History, client: string, node: string, since: number, until: number): number => {
   const isThen = (event: { readonly time: number; readonly process: string; readonly node: string }) =>
-    event.process === client && event.node === node && event.time >= since - attemptsTake && event.time <= until
-  if (history.losses.some(isThen) && runsUnseen(history, client, since, until)) return Number.POSITIVE_INFINITY
-  return history.garbled.filter((request) => isThen(request) && !isOfAnOperation(request.key)).length
+    event.process === client && event.node === node && event.time >= since - pingTakes && event.time <= until
+  return history.closings
+    .filter(isThen)
+    .reduce(
+      (sum, { connecting, unanswered }) =>
+        connecting || unanswered.includes("ping") ? Number.POSITIVE_INFINITY : sum + unanswered.length,
+      history.garbled.filter(isThen).length
+    )
 }
-
-/** Keys of commands that are operations by themselves. */
-const isOfAnOperation = (key: string | undefined): boolean => key !== undefined && /^(key|fresh|healed)-/.test(key)
-
-/** Whether such commands may have been under way. */
-const runsUnseen = ({ entries }: History, client: string, since: number, until: number): boolean =>
-  entries.some(({ began, ended, operation: { client: name, command } }) => {
-    if (name !== client || began > until) return false
-    if (command._tag === "clear" || command._tag === "expireTags") return true
-    return command._tag === "getOrElse" && (ended ?? until) >= since - storesIn
-  })
-
-/** How long after a lookup its value may still be stored. */
-const storesIn = 10_000
-
-/** Every command that ended badly since then, or was still under way, may have failed on the node. */
-const failuresOn = (history: History, client: string, since: number, until: number): number =>
-  history.entries.filter(
-    ({ began, ended, operation, outcome }) =>
-      operation.client === client &&
-      began <= until &&
-      (ended ?? until) >= since &&
-      (outcome?._tag !== "ok" || (ended ?? until) > until)
-  ).length
 
 /** Who was dead is not the leader, and when it is back, not before it has been asked. */
 export const aReturnedLeaderIsAskedBeforeItIsTrusted: Invariant = (history) =>
