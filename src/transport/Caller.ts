@@ -5,7 +5,12 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import * as RuntimeFlags from "effect/RuntimeFlags"
 
-/** The fiber, where an interruption ends its wait: a canceller for each would cost a third of a command. */
+/**
+ * The fiber, where an interruption ends its wait: a canceller for each would cost a third of a command.
+ *
+ * @category models
+ * @since 0.1.0
+ */
 export type Caller = Fiber.RuntimeFiber<unknown, unknown> | undefined
 
 /** Runs what needs the fiber, and who waits in it. */

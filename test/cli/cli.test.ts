@@ -508,7 +508,7 @@ describe.concurrent("on a terminal", () => {
       press("e")
       yield* until("the events are shown", () => text().includes(`dead  ${addresses[0]}`))
       press("e/")
-      press(`${addresses[1]?.slice(-3)}\r`)
+      press(`:${addresses[1]?.split(":")[1]}\r`)
       yield* until(
         "one node is left",
         () => !text().includes(addresses[0] ?? "") && text().includes(addresses[1] ?? "")
