@@ -12,6 +12,7 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Option from "effect/Option"
+import * as Monotonic from "../model/Monotonic.js"
 import * as Intent from "./Intent.js"
 
 /** Work that is under way. */
@@ -61,8 +62,6 @@ const gone = Symbol.for("effect-ghostdb/Calls/gone")
 /** Whether the fiber is interrupted, in a region that is uninterruptible. */
 const isInterrupted = Effect.map(Effect.exit(Effect.interruptible(Effect.void)), Exit.isFailure)
 
-const millis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
-
 /** Where a client keeps its calls. */
 export interface Holder {
   /** Made with the first call. */
@@ -102,7 +101,7 @@ export class Calls {
   joinable(clock: Clock.Clock, key: string, variant: string): Call | undefined {
     const call = this.#calls.get(key)?.find((call) => call.variant === variant)
     if (call === undefined || call.joinableUntil === Number.POSITIVE_INFINITY) return call
-    if (millis(clock) < call.joinableUntil) return call
+    if (Monotonic.unsafeNow(clock) < call.joinableUntil) return call
     call.detached = true
     this.#remove(call)
     return undefined
@@ -236,7 +235,7 @@ export class Calls {
         if (keep) current.keep = true
         return Effect.succeed(current)
       }
-      const call = this.#add(key, variant, millis(clock) + joinableFor, keep)
+      const call = this.#add(key, variant, Monotonic.unsafeNow(clock) + joinableFor, keep)
       call.result = this.#resultOf(call)
       return lead(call).pipe(
         // Effects that do not let themselves be interrupted must not hold up those who wait.
@@ -286,7 +285,7 @@ export class Calls {
         if (Option.isNone(value)) this.#retire(call.key)
         return Option.flatMap(value, (value) => (value === gone ? Option.none<A>() : Option.some<A>(value)))
       })
-      const patience = Math.min(limit, Math.max(call.joinableUntil - millis(clock), 0))
+      const patience = Math.min(limit, Math.max(call.joinableUntil - Monotonic.unsafeNow(clock), 0))
       const bounded = Number.isFinite(patience)
         ? Effect.map(Effect.timeoutOption(wait, patience), Option.flatten)
         : wait

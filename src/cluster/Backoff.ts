@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Schedule from "effect/Schedule"
 import * as ScheduleDecision from "effect/ScheduleDecision"
 import * as Intervals from "effect/ScheduleIntervals"
-import * as Monotonic from "./Monotonic.js"
+import * as Monotonic from "../model/Monotonic.js"
 
 /** The delays of a schedule, one after the other. */
 export interface Backoff<In> {

@@ -5,7 +5,7 @@ import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as Monotonic from "./Monotonic.js"
+import * as Monotonic from "../model/Monotonic.js"
 
 /** Callbacks, each at its time. Those of one millisecond share a timer. */
 export interface Deadlines {

@@ -1,9 +1,9 @@
 /** The delays between attempts on a node. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as Monotonic from "../model/Monotonic.js"
 import type { Connections } from "../transport/Transport.js"
 import * as Deadlines from "./Deadlines.js"
-import * as Monotonic from "./Monotonic.js"
 
 export interface Delays {
   /**

@@ -7,6 +7,7 @@ import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
 import * as Dialects from "../protocol/Dialects.js"
 import type * as Protocol from "../protocol/Protocol.js"
+import { closed } from "../transport/Faults.js"
 import type { Connections } from "../transport/Transport.js"
 import * as ClusterState from "./ClusterState.js"
 import { request } from "./request.js"
@@ -34,7 +35,7 @@ export const make = Effect.fnUntraced(function* (
     isolated: connections.isolatesCallers === true,
     timedOut: Exit.fail(silent(attemptTimeout)),
     late: Exit.fail<Fault>({ reason: "Deadline", detail: "no answer to a ping before the command's deadline" }),
-    closed: Exit.fail<Fault>({ reason: "Reset", detail: "the connection was closed by the client" })
+    closed: Exit.fail(closed)
   }
   const pings = yield* Shared.make<Dialect, Fault>({
     // Where the transport ends it at this deadline and not as an attempt, replies before it were still arriving.

@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
+import * as Monotonic from "../model/Monotonic.js"
 import * as Deadlines from "./Deadlines.js"
-import * as Monotonic from "./Monotonic.js"
 
 /** Runs of work by key. */
 export interface Shared<A, E> {

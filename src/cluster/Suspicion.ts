@@ -4,10 +4,10 @@ import type * as Scope from "effect/Scope"
 import type { Dialect } from "../model/Dialect.js"
 import type { Settings } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
+import * as Monotonic from "../model/Monotonic.js"
 import type { Connections } from "../transport/Transport.js"
 import * as ClusterState from "./ClusterState.js"
 import { type Handshake, pingTimeout } from "./Handshake.js"
-import * as Monotonic from "./Monotonic.js"
 import type { StateRef } from "./StateRef.js"
 
 /**

@@ -2,7 +2,6 @@
  * A transport straight over `fetch`, for runtimes without sockets of Node.js: Cloudflare Workers, Deno Deploy, service
  * workers of browsers.
  */
-import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberId from "effect/FiberId"
@@ -13,7 +12,9 @@ import * as Redacted from "effect/Redacted"
 import { failureOfSystemError } from "../http/SystemError.js"
 import { type Body, type JsonText, type Reply, textOf, withheld } from "../model/Exchange.js"
 import type { Fault } from "../model/GhostDBError.js"
+import * as Monotonic from "../model/Monotonic.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
+import { closed } from "./Faults.js"
 import { makeTimers } from "./Timers.js"
 import { type Connections, Transport, type TransportSettings } from "./Transport.js"
 
@@ -123,7 +124,7 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
     })
   /** A Worker's request that was cancelled takes what it has begun along: it ends nothing by itself. */
   const dropGone = ({ open }: Node) => {
-    const now = millis(clock)
+    const now = Monotonic.unsafeNow(clock)
     for (const request of [...open]) if (request.goneAt < now) request.end(Exit.fail(closed))
   }
   yield* Effect.addFinalizer(() => {
@@ -160,7 +161,7 @@ const connect = Effect.fnUntraced(function* (settings: TransportSettings, option
         const request: Open = { end, goneAt: deadline + attemptTimeout }
         const send = () => {
           if (!node.open.has(request)) return
-          request.goneAt = Math.min(deadline, millis(clock) + attemptTimeout) + attemptTimeout
+          request.goneAt = Math.min(deadline, Monotonic.unsafeNow(clock) + attemptTimeout) + attemptTimeout
           ownTimers.sent(timer)
           void exchange(node.url, command, body, abort.signal).then(end)
         }
@@ -181,10 +182,6 @@ const isWorker = (): boolean => {
   const navigator: unknown = Reflect.get(globalThis, "navigator")
   return Predicate.hasProperty(navigator, "userAgent") && navigator.userAgent === "Cloudflare-Workers"
 }
-
-const millis = (clock: Clock.Clock): number => Number(clock.unsafeCurrentTimeNanos()) / 1e6
-
-const closed: Fault = { reason: "Reset", detail: "the connection was closed by the client" }
 
 /** Sends a request and reads the reply. Never rejects. */
 const makeExchange = (

@@ -3,15 +3,12 @@ import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
 import type { Fault } from "../model/GhostDBError.js"
+import * as Monotonic from "../model/Monotonic.js"
+import { queueTimeout } from "./Faults.js"
 import type { Connections } from "./Transport.js"
 
 /** Posts under way at a time. */
 const workers = 128
-
-const queueTimeout: Fault = {
-  reason: "QueueTimeout",
-  detail: "the deadline passed while the request waited to be sent"
-}
 
 /** Connections that can post many requests of a command at once. */
 export interface ManyConnections extends Connections {
@@ -43,7 +40,7 @@ export const complete = (connections: Connections): Effect.Effect<ManyConnection
       }
       const postNext = Effect.suspend(() => {
         const index = next++
-        if (Number(clock.unsafeCurrentTimeNanos()) / 1e6 >= deadline) {
+        if (Monotonic.unsafeNow(clock) >= deadline) {
           return Effect.sync(() => fail(index, queueTimeout))
         }
         return Effect.match(post(node, command, bodyOf(index), deadline), {

@@ -16,6 +16,7 @@ import { type Payload, PendingRequest, type Requester } from "../http/RequestQue
 import { type Body, type Reply, textOf, withheld } from "../model/Exchange.js"
 import type { TlsOptions } from "../model/GhostDBConfig.js"
 import type { Fault } from "../model/GhostDBError.js"
+import * as Monotonic from "../model/Monotonic.js"
 import { format, parseAddress } from "../model/NodeAddress.js"
 import * as Registry from "../telemetry/Registry.js"
 import * as Telemetry from "../telemetry/Telemetry.js"
@@ -34,7 +35,7 @@ export const connect = Effect.fnUntraced(function* (
   onDisconnect: (node: string, isIdle?: boolean) => void = () => {}
 ) {
   const clock = yield* Effect.clock
-  const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+  const now = () => Monotonic.unsafeNow(clock)
   const registry = yield* Registry.current
   const secureContext = settings.protocol === "https" ? makeSecureContext(settings.tls) : undefined
   const pools = new Map<string, ConnectionPool>()

@@ -6,6 +6,8 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as FiberId from "effect/FiberId"
 import type { Fault } from "../model/GhostDBError.js"
+import * as Monotonic from "../model/Monotonic.js"
+import { queueTimeout } from "./Faults.js"
 
 /** The time of one request, in milliseconds of the monotonic clock. */
 export interface Timer {
@@ -35,7 +37,7 @@ const slicesOfAttempt = 4
 export const makeTimers = (clock: Clock.Clock, attemptTimeout: number): Timers => {
   const slice = attemptTimeout / slicesOfAttempt
   const running = new Set<Timer>()
-  const now = () => Number(clock.unsafeCurrentTimeNanos()) / 1e6
+  const now = () => Monotonic.unsafeNow(clock)
   let fiber: Fiber.RuntimeFiber<void> | undefined
   let wakesAt = Number.POSITIVE_INFINITY
 
@@ -93,11 +95,6 @@ export const makeTimers = (clock: Clock.Clock, attemptTimeout: number): Timers =
     },
     stop
   }
-}
-
-const queueTimeout: Fault = {
-  reason: "QueueTimeout",
-  detail: "the deadline passed while the request waited to be sent"
 }
 
 const deadlineFault: Fault = { reason: "Deadline", detail: "no reply before the command's deadline" }

@@ -1,6 +1,7 @@
 /** The network between a client and a server, as a test can break it: a TCP proxy on loopback. */
 import * as Net from "node:net"
 import { Effect, type Scope } from "effect"
+import { listening } from "./listening.js"
 
 /** A way to a server. */
 export interface Link {
@@ -87,20 +88,11 @@ export const make = Effect.fnUntraced(function* (
       if (!frozen) tunnels.delete(tunnel)
     })
   })
-  yield* Effect.acquireRelease(
-    Effect.async<void>((resume) => {
-      server.once("error", (error) => resume(Effect.die(error)))
-      server.listen(0, host, () => resume(Effect.void))
-    }),
-    () =>
-      Effect.async<void>((resume) => {
-        server.close(() => resume(Effect.void))
-        for (const tunnel of tunnels) tunnel.close()
-      })
-  )
-  const bound = server.address()
+  const own = yield* listening(server, host, () => {
+    for (const tunnel of tunnels) tunnel.close()
+  })
   return {
-    address: `${host}:${typeof bound === "object" && bound !== null ? bound.port : 0}`,
+    address: `${host}:${own}`,
     freeze: Effect.sync(() => {
       frozen = true
     }),

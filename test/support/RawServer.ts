@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer"
 import * as Net from "node:net"
 import * as Tls from "node:tls"
 import { Effect, type Scope } from "effect"
+import { listening } from "./listening.js"
 
 /** A request as it has arrived. */
 export interface Request {
@@ -68,19 +69,9 @@ export const listen = (
     }
     const server = options.tls === undefined ? Net.createServer(accept) : Tls.createServer(options.tls, accept)
     const host = options.host ?? "127.0.0.1"
-    yield* Effect.acquireRelease(
-      Effect.async<void>((resume) => {
-        server.once("error", (error) => resume(Effect.die(error)))
-        server.listen(0, host, () => resume(Effect.void))
-      }),
-      () =>
-        Effect.async<void>((resume) => {
-          server.close(() => resume(Effect.void))
-          for (const socket of sockets) socket.destroy()
-        })
-    )
-    const bound = server.address()
-    const port = typeof bound === "object" && bound !== null ? bound.port : 0
+    const port = yield* listening(server, host, () => {
+      for (const socket of sockets) socket.destroy()
+    })
     return {
       port,
       address: `${host.includes(":") ? `[${host}]` : host}:${port}`,

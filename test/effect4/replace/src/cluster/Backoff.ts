@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
-import * as Monotonic from "./Monotonic.js"
+import * as Monotonic from "../model/Monotonic.js"
 
 /** The delays of a schedule, one after the other. */
 export interface Backoff<In> {
